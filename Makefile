@@ -1,0 +1,50 @@
+# dbmazz: `make help` lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DISTRIBUTIONS := services/core services/reader services/transformer services/loader services/checkpoint \
+	services/monitor sandbox cli
+SEED ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format protos lock clean
+
+help: ## what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed services/core/dbmazz/v1/.generated ## a virtual environment in .venv with everything, editable
+
+$(VENV)/.installed: requirements.lock $(DISTRIBUTIONS:%=%/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit("dbmazz needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
+	@echo "setup: virtual environment in $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed: install the venv package of your system (Debian: python3-venv)" >&2; exit 1; }
+	@echo "setup: packages of requirements.lock"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@echo "setup: dbmazz itself, editable"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(DISTRIBUTIONS:%=-e %)
+	@touch $@
+
+services/core/dbmazz/v1/.generated: $(wildcard protos/dbmazz/v1/*.proto) protos/generate.py $(VENV)/.installed
+	@$(BIN)/python protos/generate.py
+	@touch $@
+
+demo: setup ## the whole stack on this machine: real PostgreSQL, the StarRocks sandbox, traffic, the monitor's page
+	@$(BIN)/dbmazz demo $(ARGS)
+
+test: setup ## all tests (SEED=n repeats a randomised run, ARGS='-k toast' chooses)
+	@DBMAZZ_TEST_SEED=$(SEED) $(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## ruff, as the tests run it
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+format: setup ## let ruff put everything in order
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+protos: $(VENV)/.installed ## Python code from protos/
+	@$(BIN)/python protos/generate.py && touch services/core/dbmazz/v1/.generated
+
+lock: ## requirements.lock from requirements.in (needs uv)
+	@uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header requirements.in -o requirements.lock
+
+clean: ## all that was made
+	@rm -rf $(VENV) build services/core/dbmazz/v1

@@ -1,0 +1,1 @@
+"""The stack on a laptop: embedded PostgreSQL, a StarRocks look-alike and traffic generators."""

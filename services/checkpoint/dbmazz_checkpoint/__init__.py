@@ -1,0 +1,1 @@
+"""Keeps the LSN that is safe to confirm: stored first, announced after."""

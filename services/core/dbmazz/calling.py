@@ -1,0 +1,53 @@
+"""Channels to the other services of the ring."""
+
+from __future__ import annotations
+
+import json
+
+import grpc
+
+from dbmazz.config import Settings
+from dbmazz.serving import channel_options, read_pem
+
+# Enough for any answer that needs no work at the far end.
+QUICK_S = 10.0
+
+_ROUND_ROBIN = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
+
+
+def open_channel(address: str, settings: Settings, *, round_robin: bool = False) -> grpc.aio.Channel:
+    """A channel to host:port, or to all addresses of a DNS name when `round_robin`.
+
+    Connecting is lazy and goes on by itself; every call still needs its own deadline.
+    """
+    options: list[tuple[str, int | str]] = [
+        *channel_options(settings),
+        # A peer that restarts is back within seconds: the library's default would wait up to 120 s between attempts.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
+    ]
+    target = address
+    if round_robin:
+        options.append(("grpc.service_config", _ROUND_ROBIN))
+        options.append(("grpc.dns_min_time_between_resolutions_ms", 1_000))
+        target = address if "://" in address or ":///" in address else _list_or_dns(address)
+    if settings.grpc_tls_ca:
+        return grpc.aio.secure_channel(target, _channel_credentials(settings), options=options)
+    return grpc.aio.insecure_channel(target, options=options)
+
+
+def _list_or_dns(address: str) -> str:
+    """`a:1,b:2` is a fixed list of replicas (ipv4 scheme); a single name is asked of DNS."""
+    return f"ipv4:{address}" if "," in address else f"dns:///{address}"
+
+
+def _channel_credentials(settings: Settings) -> grpc.ChannelCredentials:
+    authority = read_pem(settings.grpc_tls_ca, "GRPC_TLS_CA")
+    if settings.grpc_tls_cert:
+        key, chain = (
+            read_pem(settings.grpc_tls_key, "GRPC_TLS_KEY"),
+            read_pem(settings.grpc_tls_cert, "GRPC_TLS_CERT"),
+        )
+        return grpc.ssl_channel_credentials(authority, key, chain)
+    return grpc.ssl_channel_credentials(authority)

@@ -1,0 +1,267 @@
+"""Every setting of dbmazz, declared once: name, type, default with its reason, range, help.
+
+The variable is the upper-case name of the field. Values come from the environment, then `.env`, then the YAML file named
+by DBMAZZ_CONFIG; the first that has one wins. Unknown names in the files, and in the environment those that begin like
+ours (SOURCE_, SINK_, ...), are errors, because a typing slip must not silently mean the default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dbmazz import settings_field
+from dbmazz.errors import ConfigError
+from dbmazz.settings_field import setting
+
+_PREFIXES = (
+    "SOURCE_",
+    "SINK_",
+    "FLUSH_",
+    "SNAPSHOT_",
+    "READER_",
+    "TRANSFORMER_",
+    "LOADER_",
+    "CHECKPOINT_",
+    "GRPC_",
+    "DBMAZZ_",
+)
+# Names with our prefixes that are read elsewhere or belong to the gRPC library.
+_FOREIGN = frozenset({"DBMAZZ_CONFIG", "DBMAZZ_TEST_SEED"})
+_FOREIGN_PREFIXES = (
+    "GRPC_VERBOSITY",
+    "GRPC_TRACE",
+    "GRPC_POLL",
+    "GRPC_DNS",
+    "GRPC_ENABLE",
+    "GRPC_DEFAULT",
+    "GRPC_EXPERIMENTS",
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The effective configuration. Each service reads the fields that it needs."""
+
+    source_url: str = setting(
+        "",
+        "PostgreSQL, as a libpq URL: postgresql://user:password@host:5432/database?sslmode=verify-full",
+        secret=True,
+    )
+    source_slot_name: str = setting(
+        "dbmazz_slot", "Replication slot. Created when missing; never dropped", why="the predecessor's name"
+    )
+    source_publication_name: str = setting(
+        "dbmazz_pub",
+        "Publication. Created for TABLES when missing; never dropped",
+        why="the predecessor's name",
+    )
+    source_set_replica_identity: bool = setting(
+        False,
+        "Let dbmazz run ALTER TABLE ... REPLICA IDENTITY FULL where a table has no usable one",
+        why="user tables are not altered unasked",
+    )
+    tables: tuple = setting(
+        (),
+        "Tables to replicate: schema.table, with * as wildcard, separated by commas. Empty: what the publication has",
+        kind="list",
+    )
+    sink_url: str = setting(
+        "", "StarRocks FE over HTTP: http://host:8030. Several, separated by commas, are tried in turn"
+    )
+    sink_port: int = setting(9030, "MySQL port of the StarRocks FE", low=1, high=65535, why="StarRocks' default")
+    sink_database: str = setting("dbmazz", "Target database; created when missing")
+    sink_user: str = setting("root", "StarRocks user", why="what a new cluster has")
+    sink_password: str = setting("", "Password of the StarRocks user", secret=True)
+    sink_replication_num: int = setting(
+        0,
+        "replication_num of the tables that dbmazz creates; 0: three, or the number of backends when there are fewer",
+        low=0,
+        high=10,
+    )
+    flush_size: int = setting(
+        10_000, "Rows in a window at most", low=1, high=1_000_000, why="StarRocks wants few and large loads"
+    )
+    flush_interval_ms: int = setting(
+        1_000,
+        "Age of a window at most, in milliseconds",
+        low=10,
+        high=600_000,
+        why="one version per second and table is what compaction keeps up with; lag stays under 5 s",
+    )
+    flush_bytes: int = setting(
+        32 << 20,
+        "Bytes in a window at most",
+        kind="size",
+        low=1 << 16,
+        why="bounds memory and the size of a Stream Load; one larger row still goes, alone",
+    )
+    do_snapshot: bool = setting(True, "Load the rows that were there before the slot")
+    snapshot_chunk_size: int = setting(10_000, "Rows per chunk of a snapshot", low=1, why="the predecessor's default")
+    soft_delete: bool = setting(
+        True, "Keep deleted rows, marked with dbmazz_is_deleted and their last values; false: remove them"
+    )
+    version_guard: str = setting(
+        "auto",
+        "Send merge_condition: dbmazz_cdc_version, so that a late duplicate never wins over a newer row",
+        choices=("auto", "on", "off"),
+        why="auto asks the target's version and kind",
+    )
+    toast_readback: bool = setting(True, "Read a row's large values from the source when the target never had the row")
+    retained_bytes: int = setting(
+        256 << 20,
+        "Batches that the reader keeps until they are durable, in bytes; at the bound the socket is not read",
+        kind="size",
+        low=1 << 20,
+        why="bounds the reader's memory and, with it, that of everything behind it",
+    )
+    batch_rows: int = setting(
+        4_000, "Rows in a ChangeBatch at most", low=1, high=1_000_000, why="a hop costs least from 1 MB on"
+    )
+    batch_bytes: int = setting(
+        1 << 20, "Bytes in a ChangeBatch at most; one larger row still goes, alone", kind="size", low=1 << 10
+    )
+    batch_interval_ms: int = setting(
+        50,
+        "How long the reader collects a batch at most, in milliseconds",
+        low=0,
+        high=10_000,
+        why="small against FLUSH_INTERVAL_MS, large against the cost of a message",
+    )
+    status_interval_s: float = setting(
+        5.0,
+        "How often the confirmed LSN is sent to PostgreSQL unasked, in seconds",
+        low=0.1,
+        high=30.0,
+        why="far below wal_sender_timeout (60 s)",
+    )
+    load_timeout_s: int = setting(
+        600, "Time that StarRocks has for one load, in seconds", low=1, high=259_200, why="its own default"
+    )
+    reader_address: str = setting("127.0.0.1:50051", "Where transformers dial the reader")
+    transformer_address: str = setting("127.0.0.1:50052", "Where `dbmazz status` and the monitor dial the transformer")
+    loader_address: str = setting(
+        "127.0.0.1:50053", "Where transformers dial the loaders; a DNS name reaches all its addresses"
+    )
+    checkpoint_address: str = setting("127.0.0.1:50054", "Where reader and loaders dial the checkpoint")
+    listen: str = setting(
+        "", "Address to bind, host:port; empty: loopback and the service's own port. Port 0: a free one"
+    )
+    checkpoint_url: str = setting(
+        "sqlite:///data/checkpoint.db",
+        "Where positions are stored: sqlite:///relative or sqlite:////absolute path",
+        secret=False,
+    )
+    grpc_max_message_bytes: int = setting(
+        512 << 20,
+        "Largest gRPC message taken",
+        kind="size",
+        low=4 << 20,
+        why="a 64 MB row, escaped as JSON, can grow sixfold",
+    )
+    grpc_tls_cert: str = setting("", "Certificate chain of this service, PEM file; with GRPC_TLS_KEY it turns TLS on")
+    grpc_tls_key: str = setting("", "Private key of this service, PEM file")
+    grpc_tls_ca: str = setting(
+        "",
+        "Certificate authority that peers must be signed by, PEM file; turns TLS on for calls, and mTLS for served ones",
+    )
+    grpc_allow_plaintext: bool = setting(
+        False, "Serve without TLS on addresses other than loopback", why="plaintext is asked for by name"
+    )
+    log_level: str = setting("INFO", "Lowest level that is logged", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+    log_format: str = setting("console", "Form of the logs", choices=("console", "json"))
+    metrics_port: int = setting(0, "Port of the Prometheus endpoint; 0: none", low=0, high=65535)
+
+    def replace(self, **changes: object) -> Settings:
+        """A copy with some fields changed, checked like the rest."""
+        for field in dataclasses.fields(self):
+            if field.name in changes:
+                settings_field.check(field, field.name.upper(), changes[field.name])
+        return dataclasses.replace(self, **changes)
+
+    def shown(self) -> dict[str, str]:
+        """Variable names to values for people, secrets hidden."""
+        return {f.name.upper(): settings_field.shown(f, getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+    def require(self, *names: str) -> None:
+        """ConfigError when one of these fields is empty."""
+        for field in dataclasses.fields(self):
+            if field.name in names and not getattr(self, field.name):
+                raise ConfigError(f"{field.name.upper()} is not set", field.metadata["help"])
+
+    def to_environment(self) -> dict[str, str]:
+        """The variables that give a child process the same settings; holds secrets, so never to be logged."""
+        defaults = Settings()
+        return {
+            field.name.upper(): ",".join(value) if isinstance(value, tuple) else str(value)
+            for field in dataclasses.fields(self)
+            if (value := getattr(self, field.name)) != getattr(defaults, field.name)
+        }
+
+
+def load_settings(environment: Mapping[str, str] | None = None, directory: Path | None = None) -> Settings:
+    """Reads and checks all sources; ConfigError names the variable, where it stands, and the way out."""
+    environment = os.environ if environment is None else environment
+    directory = directory or Path.cwd()
+    fields = {field.name.upper(): field for field in dataclasses.fields(Settings)}
+    texts: dict[str, str] = {}
+    for origin, values in _files(environment, directory):
+        for name, text in values.items():
+            if name not in fields and name not in _FOREIGN:
+                raise _unknown(name, origin, fields)
+            texts[name] = text
+    for name, text in environment.items():
+        if name in fields:
+            texts[name] = text
+        elif name.startswith(_PREFIXES) and not _set_by_others(name):
+            raise _unknown(name, "the environment", fields)
+    values = {
+        name.lower(): settings_field.read(fields[name], name, text) for name, text in texts.items() if name in fields
+    }
+    return Settings(**values)
+
+
+def _files(environment: Mapping[str, str], directory: Path) -> list[tuple[str, dict[str, str]]]:
+    """The YAML file and `.env`, weakest first."""
+    found = []
+    if config := environment.get("DBMAZZ_CONFIG"):
+        found.append((config, _yaml(directory / config)))
+    if (dotenv := directory / ".env").is_file():
+        from dotenv import dotenv_values
+
+        found.append((".env", {name: value or "" for name, value in dotenv_values(dotenv).items()}))
+    return found
+
+
+def _yaml(path: Path) -> dict[str, str]:
+    import yaml
+
+    try:
+        document = yaml.safe_load(path.read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(
+            f"DBMAZZ_CONFIG={path.name} cannot be read ({type(error).__name__})", "It takes a YAML file"
+        ) from None
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path.name} is not a mapping", "Write one `name: value` per line")
+    return {
+        str(name).upper(): ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        for name, value in document.items()
+    }
+
+
+def _set_by_others(name: str) -> bool:
+    """True for names of the gRPC library, and for what Kubernetes injects for a service that is named `reader`:
+    READER_SERVICE_HOST, READER_PORT, READER_PORT_50051_TCP_ADDR and the like."""
+    injected = name.endswith("_PORT") or any(part in name for part in ("_SERVICE_HOST", "_SERVICE_PORT", "_PORT_"))
+    return injected or name in _FOREIGN or name.startswith(_FOREIGN_PREFIXES)
+
+
+def _unknown(name: str, origin: str, fields: Mapping[str, object]) -> ConfigError:
+    close = difflib.get_close_matches(name, fields, n=1)
+    way_out = f"Did you mean {close[0]}?" if close else "`dbmazz config` lists all settings"
+    return ConfigError(f"{name} in {origin} is not a setting of dbmazz", way_out)

@@ -1,0 +1,110 @@
+"""A gRPC server with health, reflection, limits and TLS, the same for every service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from dbmazz.config import Settings
+from dbmazz.errors import ConfigError
+
+PORTS = {"reader": 50051, "transformer": 50052, "loader": 50053, "checkpoint": 50054}
+_LOOPBACK = ("127.", "localhost:", "[::1]:")
+
+
+def channel_options(settings: Settings) -> list[tuple[str, int]]:
+    """Message sizes and keepalive, for both ends: a dead peer is noticed within 15 s on an otherwise silent stream."""
+    return [
+        ("grpc.max_receive_message_length", settings.grpc_max_message_bytes),
+        ("grpc.max_send_message_length", settings.grpc_max_message_bytes),
+        ("grpc.keepalive_time_ms", 10_000),
+        ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ]
+
+
+class Server:
+    """One service on one address; `health` follows the readiness that the service reports."""
+
+    def __init__(self, service: str, settings: Settings) -> None:
+        self._service = service
+        self._settings = settings
+        self._health = health.aio.HealthServicer()
+        self._full_name = ""
+        # SO_REUSEPORT is off: two services on one port by mistake must be an error, not a lottery.
+        self.server = grpc.aio.server(options=[*channel_options(settings), ("grpc.so_reuseport", 0)])
+        self.address = ""
+
+    def add(self, register: Callable[[object, grpc.aio.Server], None], servicer: object, full_name: str) -> None:
+        """Registers the servicer, e.g. (add_ReaderServiceServicer_to_server, servicer, "dbmazz.v1.ReaderService")."""
+        register(servicer, self.server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
+        names = (full_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self.server)
+        self._full_name = full_name
+
+    async def start(self) -> str:
+        """Binds and serves; returns host:port with the port that was taken. ConfigError when the address is not free."""
+        wanted = self._settings.listen or f"127.0.0.1:{PORTS[self._service]}"
+        host, _, port = wanted.rpartition(":")
+        if not host or not port.isdigit():
+            raise ConfigError(f"LISTEN={wanted} is not an address", "It takes host:port, like 0.0.0.0:50051")
+        try:
+            bound = self._bind(wanted)
+        except RuntimeError:
+            bound = 0
+        if not bound:
+            raise ConfigError(
+                f"the {self._service} cannot bind {wanted}",
+                "Another process has it? Set LISTEN, or use --ports auto",
+            )
+        await self.server.start()
+        self.address = f"{host}:{bound}"
+        await self.set_ready(False)
+        return self.address
+
+    def _bind(self, wanted: str) -> int:
+        settings = self._settings
+        if settings.grpc_tls_cert:
+            return self.server.add_secure_port(wanted, _server_credentials(settings))
+        if not wanted.startswith(_LOOPBACK) and not settings.grpc_allow_plaintext:
+            raise ConfigError(
+                f"LISTEN={wanted} is not loopback and GRPC_TLS_CERT is not set",
+                "Set GRPC_TLS_CERT and GRPC_TLS_KEY, or GRPC_ALLOW_PLAINTEXT=true on a network you trust",
+            )
+        return self.server.add_insecure_port(wanted)
+
+    async def set_ready(self, ready: bool) -> None:
+        """What grpc.health.v1 answers, for the server as a whole and for the service by name."""
+        serving = health_pb2.HealthCheckResponse
+        state = serving.SERVING if ready else serving.NOT_SERVING
+        await self._health.set("", state)
+        await self._health.set(self._full_name, state)
+
+    async def stop(self, grace_s: float = 2.0) -> None:
+        """Refuses new calls, gives running ones `grace_s`, then cancels them."""
+        await self._health.enter_graceful_shutdown()
+        await self.server.stop(grace_s)
+
+
+def _server_credentials(settings: Settings) -> grpc.ServerCredentials:
+    settings.require("grpc_tls_key")
+    pair = (
+        read_pem(settings.grpc_tls_key, "GRPC_TLS_KEY"),
+        read_pem(settings.grpc_tls_cert, "GRPC_TLS_CERT"),
+    )
+    authority = read_pem(settings.grpc_tls_ca, "GRPC_TLS_CA") if settings.grpc_tls_ca else None
+    return grpc.ssl_server_credentials([pair], authority, require_client_auth=authority is not None)
+
+
+def read_pem(path: str, name: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{name}={path} cannot be read ({error.strerror})", "It takes a PEM file") from None

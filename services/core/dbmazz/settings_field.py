@@ -1,0 +1,92 @@
+"""How one setting is declared, read from text, and checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import Any
+
+from dbmazz.errors import ConfigError
+
+_SIZE = re.compile(r"^(\d+)\s*(B|KB|MB|GB)?$", re.IGNORECASE)
+_UNITS = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
+_TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
+
+
+def setting(default: Any, help: str, *, why: str = "", secret: bool = False, kind: str = "", **limits: Any) -> Any:
+    """Declares a setting: its default, what it is for, and why the default is what it is.
+
+    `limits`: low and high for numbers, choices for words. `kind` "size" takes 64MB, 1GB or bytes; "list" takes words
+    separated by commas.
+    """
+    metadata = {"help": help, "why": why, "secret": secret, "kind": kind, **limits}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def read(field: dataclasses.Field, name: str, text: str) -> Any:
+    """The value of a setting from its text; ConfigError names the variable and what it takes."""
+    try:
+        value = _reader(field)(text.strip())
+    except ValueError:
+        raise ConfigError(f"{name}={shown(field, text)} is not valid", f"It takes {takes(field)}") from None
+    check(field, name, value)
+    return value
+
+
+def check(field: dataclasses.Field, name: str, value: Any) -> None:
+    """Range and choices."""
+    limits = field.metadata
+    choices = limits.get("choices")
+    if choices and value not in choices:
+        raise ConfigError(f"{name}={shown(field, value)} is not one of the choices", f"It takes {takes(field)}")
+    low, high = limits.get("low"), limits.get("high")
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise ConfigError(f"{name}={shown(field, value)} is out of range", f"It takes {takes(field)}")
+
+
+def takes(field: dataclasses.Field) -> str:
+    """What a setting takes, in words: for errors and for the table in the README."""
+    limits = field.metadata
+    if limits.get("choices"):
+        return "one of " + ", ".join(limits["choices"])
+    if limits["kind"]:
+        return {"size": "a size in bytes, or like 64MB", "list": "words separated by commas"}[limits["kind"]]
+    word = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}[field.type]
+    low, high = limits.get("low"), limits.get("high")
+    if low is not None and high is not None:
+        return f"{word} from {low} to {high}"
+    return f"{word} of at least {low}" if low is not None else word
+
+
+def shown(field: dataclasses.Field, value: Any) -> str:
+    """A value for people; secrets are hidden."""
+    if field.metadata["secret"] and value:
+        return "***"
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _reader(field: dataclasses.Field) -> Callable[[str], Any]:
+    kinds = {"size": _size, "list": _words}
+    types = {"int": int, "float": float, "bool": _bool, "str": str}
+    return kinds.get(field.metadata["kind"]) or types[field.type]
+
+
+def _size(text: str) -> int:
+    match = _SIZE.match(text)
+    if match is None:
+        raise ValueError(text)
+    return int(match[1]) * _UNITS[(match[2] or "B").upper()]
+
+
+def _bool(text: str) -> bool:
+    word = text.lower()
+    if word not in _TRUE | _FALSE:
+        raise ValueError(text)
+    return word in _TRUE
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())

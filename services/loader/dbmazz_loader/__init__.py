@@ -1,0 +1,1 @@
+"""Ships loads to StarRocks, creates its tables, and reports what is durable."""

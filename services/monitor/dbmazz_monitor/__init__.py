@@ -1,0 +1,1 @@
+"""Shows the ring on a web page."""
