@@ -1,0 +1,29 @@
+// Numbers as people read them; `–` stands for unknown.
+const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const short = new Intl.NumberFormat("en", { maximumSignificantDigits: 3, notation: "compact" });
+export const UNKNOWN = "–";
+
+const known = (format) => (value) => (value === null || value === undefined ? UNKNOWN : format(value));
+
+export const count = known((value) => whole.format(value));
+export const brief = known((value) => short.format(value));
+export const rate = known((value) => (value < 10 && value > 0 ? value.toFixed(1) : whole.format(value)));
+
+export const bytes = known((value) => {
+  const units = ["B", "KB", "MB", "GB", "TB"];
+  let unit = 0;
+  let size = value;
+  while (size >= 1024 && unit < units.length - 1) { size /= 1024; unit += 1; }
+  return `${unit && size < 100 && !Number.isInteger(size) ? size.toFixed(1) : whole.format(size)} ${units[unit]}`;
+});
+
+export const millis = known((value) =>
+  value < 1000 ? `${whole.format(value)} ms` : value < 60000 ? `${(value / 1000).toFixed(2)} s` : span(value / 1000));
+
+export const span = known((seconds) => {
+  const s = Math.max(0, Math.round(seconds));
+  if (s < 120) return `${s} s`;
+  if (s < 7200) return `${Math.floor(s / 60)} min`;
+  if (s < 172800) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+  return `${Math.floor(s / 86400)} days`;
+});

@@ -1,0 +1,1 @@
+"""From samples to the page's contents: values in, values out."""

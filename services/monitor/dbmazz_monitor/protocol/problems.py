@@ -1,0 +1,114 @@
+"""What a person should know now, worst first, each in one sentence that names the part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dbmazz_monitor.protocol.levels import service_level, service_state, worst
+from dbmazz_monitor.protocol.sample import (
+    SERVICES,
+    Counts,
+    LoaderFacts,
+    ReaderFacts,
+    RingSample,
+    SourceCount,
+    State,
+    TargetCount,
+    TransformerFacts,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """`level` is bad, warn or idle (a remark)."""
+
+    level: str
+    text: str
+
+
+def problems(sample: RingSample, source: Counts[SourceCount], target: Counts[TargetCount]) -> list[Problem]:
+    """All of them, worst first."""
+    found = [
+        *_services(sample),
+        *_reader(sample),
+        *_lanes(sample),
+        *_rows(sample),
+        *(Problem("idle", note) for note in sample.notes),
+        *_counting(source, target),
+    ]
+    order = {"bad": 0, "warn": 1, "idle": 2}
+    return sorted(dict.fromkeys(found), key=lambda problem: order[problem.level])
+
+
+def headline(sample: RingSample, found: list[Problem]) -> dict[str, str]:
+    """One line over everything: which part is down comes first."""
+    down = [name for name in SERVICES if service_level(sample.of(name)) == "bad"]
+    if down:
+        parts = " and ".join([", ".join(down[:-1]), down[-1]] if len(down) > 1 else down)
+        return {"level": "bad", "text": f"Down: {parts}"}
+    halting = [
+        f"{name} {service_state(sample.of(name))}" for name in SERVICES if service_level(sample.of(name)) != "ok"
+    ]
+    level = worst(problem.level for problem in found)
+    if halting:
+        return {"level": worst([level, "warn"]), "text": f"Degraded: {', '.join(halting)}"}
+    texts = {"bad": "All services are running, but something needs a person", "warn": "Running, with warnings"}
+    return {"level": level, "text": texts[level]} if level in texts else {"level": "ok", "text": "All is well"}
+
+
+def _counting(*sides: Counts[Any]) -> Iterator[Problem]:
+    for side in sides:
+        if side.problem:
+            yield Problem("warn" if side.configured else "idle", f"Rows are not counted. {side.problem}")
+
+
+def _services(sample: RingSample) -> Iterator[Problem]:
+    for service in SERVICES:
+        replicas = sample.of(service)
+        level = service_level(replicas)
+        for replica in replicas:
+            if replica.state is State.DOWN:
+                yield Problem(level, f"{service} is down: {replica.error}")
+            elif replica.state in (State.RETRYING, State.STOPPED):
+                what = "has stopped" if replica.state is State.STOPPED else "retries"
+                yield Problem(level, f"{service} {what}: {replica.error or 'it does not say why'}")
+            elif replica.state is not State.RUNNING:
+                yield Problem(level, f"{service} is {replica.state}")
+
+
+def _reader(sample: RingSample) -> Iterator[Problem]:
+    for facts in (replica.facts for replica in sample.of("reader")):
+        if not isinstance(facts, ReaderFacts):
+            continue
+        slot, name = facts.slot, facts.slot_name
+        if slot.wal_status == "lost":
+            yield Problem("bad", f"slot {name} is lost: PostgreSQL has removed WAL that was not confirmed")
+        elif slot.wal_status == "unreserved":
+            yield Problem(
+                "bad", f"slot {name} is about to be lost: its WAL goes with the next checkpoint of PostgreSQL"
+            )
+        elif slot.wal_status == "extended":
+            yield Problem("warn", f"slot {name} keeps more WAL than max_wal_size")
+        if facts.retained_bytes_limit and facts.retained_bytes >= facts.retained_bytes_limit:
+            yield Problem("warn", "reader holds all it may retain and waits for what is behind it")
+        yield from (Problem("warn", warning) for warning in facts.warnings)
+
+
+def _lanes(sample: RingSample) -> Iterator[Problem]:
+    for facts in (replica.facts for replica in sample.of("transformer")):
+        for lane in facts.lanes if isinstance(facts, TransformerFacts) else ():
+            table = lane.table or f"lane {lane.lane}"
+            if lane.state == "parked":
+                yield Problem("bad", f"{table} is parked: {lane.message or 'no reason given'}")
+            elif lane.state == "retrying":
+                yield Problem("warn", f"{table} is being retried: {lane.message or 'no reason given'}")
+
+
+def _rows(sample: RingSample) -> Iterator[Problem]:
+    loaders = [replica.facts for replica in sample.of("loader") if isinstance(replica.facts, LoaderFacts)]
+    if unaccounted := sum(facts.rows_unaccounted for facts in loaders):
+        yield Problem("bad", f"{unaccounted} rows are neither loaded nor dead-lettered")
+    if dead := sum(facts.dead_lettered_row_count for facts in loaders):
+        yield Problem("warn", f"{dead} rows are in the dead-letter table")

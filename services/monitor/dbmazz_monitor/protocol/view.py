@@ -1,0 +1,146 @@
+"""The page's contents as one plain dict: what `/api/state` answers and every event of `/events` carries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dbmazz_monitor.protocol.history import Measures
+from dbmazz_monitor.protocol.picture import picture
+from dbmazz_monitor.protocol.problems import Problem, headline, problems
+from dbmazz_monitor.protocol.rates import Latency
+from dbmazz_monitor.protocol.sample import (
+    CheckpointFacts,
+    Counts,
+    LoaderFacts,
+    ReaderFacts,
+    Replica,
+    RingSample,
+    SourceCount,
+    TargetCount,
+    TransformerFacts,
+)
+from dbmazz_monitor.protocol.tables import tables
+
+TOP_SIGNATURES = 8
+
+
+def view(
+    sample: RingSample, measures: Measures, source: Counts[SourceCount], target: Counts[TargetCount]
+) -> dict[str, Any]:
+    """Numbers stay numbers (bytes, milliseconds, per second) and None means unknown: the page formats them.
+
+    Keys: time_ms, headline, problems, ring, numbers, replicas, tables, signatures.
+    """
+    found = problems(sample, source, target)
+    return {
+        "time_ms": sample.time_ms,
+        "headline": headline(sample, found),
+        "problems": [_problem(problem) for problem in found],
+        "ring": picture(sample, measures, source, target),
+        "numbers": _numbers(sample, measures),
+        "replicas": [_replica(replica, sample, measures) for replica in sample.replicas],
+        "tables": tables(sample, source, target),
+        "signatures": _signatures(sample),
+    }
+
+
+def _problem(problem: Problem) -> dict[str, str]:
+    return {"level": problem.level, "text": problem.text}
+
+
+def _numbers(sample: RingSample, measures: Measures) -> dict[str, Any]:
+    """Sums over the replicas that answer; None where nobody does."""
+    reader = next((r.facts for r in sample.of("reader") if isinstance(r.facts, ReaderFacts)), None)
+    transformers = [r.facts for r in sample.of("transformer") if isinstance(r.facts, TransformerFacts)]
+    loaders = [r.facts for r in sample.of("loader") if isinstance(r.facts, LoaderFacts)]
+    return {
+        "events_per_s": measures.events,
+        "loaded_per_s": measures.loaded,
+        "loaded_bytes_per_s": measures.loaded_bytes,
+        "rows_in": reader.row_count if reader else None,
+        "transactions": reader.transaction_count if reader else None,
+        "unchanged_toast": reader.unchanged_toast_count if reader else None,
+        "rows_loaded": _sum(loaders, "loaded_row_count"),
+        "rows_folded": _sum(transformers, "folded_row_count"),
+        "rows_unaccounted": _sum(loaders, "rows_unaccounted"),
+        "dead_letters": _sum(loaders, "dead_lettered_row_count"),
+        "full_loads": _sum(transformers, "full_load_count"),
+        "partial_loads": _sum(transformers, "partial_load_count"),
+        "partial_rows": _sum(transformers, "partial_row_count"),
+        "policy_values": _sum(transformers, "policy_value_count"),
+        "running_loads": _sum(loaders, "running_load_count"),
+        "lag_bytes": measures.lag_bytes,
+        "latency_recent": _latency(measures.recent),
+        "latency_overall": _latency(measures.overall),
+        "epoch": reader.epoch if reader else None,
+        "retained_bytes": reader.retained_bytes if reader else None,
+        "retained_bytes_limit": reader.retained_bytes_limit if reader else None,
+        "confirmed_lsn": (reader.confirmed_lsn or None) if reader else None,
+        "server_lsn": (reader.server_lsn or None) if reader else None,
+        "stored_lsn": _stored_lsn(sample, reader),
+        "slot": _slot(reader),
+    }
+
+
+def _sum(facts: list[Any], name: str) -> int | None:
+    return sum(getattr(one, name) for one in facts) if facts else None
+
+
+def _latency(latency: Latency | None) -> dict[str, float] | None:
+    if latency is None:
+        return None
+    return {"p50": latency.p50_ms, "p99": latency.p99_ms, "max": latency.max_ms, "samples": latency.sample_count}
+
+
+def _stored_lsn(sample: RingSample, reader: ReaderFacts | None) -> str | None:
+    """What the checkpoint has stored for the reader's slot, or for its only one while the reader is away."""
+    facts = [r.facts for r in sample.of("checkpoint") if isinstance(r.facts, CheckpointFacts)]
+    stored = dict(facts[0].stored) if facts else {}
+    if reader is not None:
+        return stored.get(reader.slot_name) or None
+    return next(iter(stored.values())) if len(stored) == 1 else None
+
+
+def _slot(reader: ReaderFacts | None) -> dict[str, Any] | None:
+    if reader is None:
+        return None
+    return {
+        "name": reader.slot_name,
+        "wal_status": reader.slot.wal_status or None,
+        "level": {"reserved": "ok", "extended": "warn"}.get(reader.slot.wal_status, "bad")
+        if reader.slot.wal_status
+        else "idle",
+        "retained_wal_bytes": reader.slot.retained_wal_bytes if reader.slot.wal_status else None,
+    }
+
+
+def _replica(replica: Replica, sample: RingSample, measures: Measures) -> dict[str, Any]:
+    up = replica.facts is not None
+    return {
+        "service": replica.service,
+        "name": replica.name or None,
+        "address": replica.address,
+        "state": str(replica.state),
+        "version": replica.version or None,
+        "uptime_s": round(sample.time_ms / 1000 - replica.start_time_s) if up and replica.start_time_s else None,
+        "cpu_millicores": measures.cpu.get(replica.key),
+        "rss_bytes": replica.rss_bytes if up else None,
+        "error": replica.error,
+    }
+
+
+def _signatures(sample: RingSample) -> list[dict[str, Any]]:
+    """The partial ones, most rows first: a row that lacks nothing is no TOAST signature."""
+    partial = [signature for signature in sample.signatures if signature.absent_columns]
+    return [
+        {
+            "table": one.table,
+            "absent": list(one.absent_columns),
+            "loads": one.load_count,
+            "rows": one.row_count,
+            "inserts": one.insert_count,
+            "updates": one.update_count,
+            "deletes": one.delete_count,
+        }
+        for one in partial[:TOP_SIGNATURES]
+    ]
