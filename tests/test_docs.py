@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from dbmazz_cli.settings_table import settings_table
+from dbmazz_cli.settings_table import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -19,7 +19,7 @@ TABLE = re.compile(r"<!-- settings -->\n(.*?)<!-- /settings -->", re.DOTALL)
 def test_the_readme_lists_every_setting_as_declared() -> None:
     found = TABLE.search((ROOT / "README.md").read_text())
     assert found, "README.md has no <!-- settings --> block"
-    assert found[1].strip() == settings_table().strip(), "run `dbmazz config --markdown` and put it into README.md"
+    assert found[1].strip() == markdown().strip(), "run `dbmazz config --markdown` and put it into README.md"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

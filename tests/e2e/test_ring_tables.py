@@ -110,8 +110,8 @@ async def test_composite_key_in_another_order_than_the_columns(source_db: Source
         await ring.streaming()
         await connection.execute("INSERT INTO k VALUES ('1', 'x', 1), ('2', 'y', 1), ('3', 'x', 2)")
         await connection.execute("UPDATE k SET v = 'changed' WHERE a = 1 AND b = 'y'")
-        await connection.execute("UPDATE k SET a = a + 1")
-        await connection.execute("DELETE FROM k WHERE b = 'x' AND a = 2")
+        await connection.execute("UPDATE k SET a = a + 10")
+        await connection.execute("DELETE FROM k WHERE b = 'x' AND a = 12")
         await ring.caught_up()
     await ring.assert_equal("public.k")
 

@@ -228,13 +228,21 @@ def load_settings(environment: Mapping[str, str] | None = None, directory: Path 
 def _files(environment: Mapping[str, str], directory: Path) -> list[tuple[str, dict[str, str]]]:
     """The YAML file and `.env`, weakest first."""
     found = []
-    if config := environment.get("DBMAZZ_CONFIG"):
+    dotenv = _dotenv(directory / ".env")
+    if config := environment.get("DBMAZZ_CONFIG") or dotenv.get("DBMAZZ_CONFIG"):
         found.append((config, _yaml(directory / config)))
-    if (dotenv := directory / ".env").is_file():
-        from dotenv import dotenv_values
+    return [*found, (".env", dotenv)]
 
-        found.append((".env", {name: value or "" for name, value in dotenv_values(dotenv).items()}))
-    return found
+
+def _dotenv(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    try:
+        return {name: value or "" for name, value in dotenv_values(path).items()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f".env cannot be read ({type(error).__name__})", "Write one NAME=value per line") from None
 
 
 def _yaml(path: Path) -> dict[str, str]:
@@ -242,16 +250,22 @@ def _yaml(path: Path) -> dict[str, str]:
 
     try:
         document = yaml.safe_load(path.read_text()) or {}
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(
             f"DBMAZZ_CONFIG={path.name} cannot be read ({type(error).__name__})", "It takes a YAML file"
         ) from None
     if not isinstance(document, dict):
         raise ConfigError(f"{path.name} is not a mapping", "Write one `name: value` per line")
-    return {
-        str(name).upper(): ",".join(map(str, value)) if isinstance(value, list) else str(value)
-        for name, value in document.items()
-    }
+    return {str(name).upper(): _yaml_text(path, str(name), value) for name, value in document.items()}
+
+
+def _yaml_text(path: Path, name: str, value: object) -> str:
+    """The text of a YAML value, as the variable would have it; nothing behind the colon is the empty text."""
+    if isinstance(value, dict):
+        raise ConfigError(f"{name} in {path.name} is a mapping", "It takes one value, or a list")
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return "" if value is None else str(value)
 
 
 def _set_by_others(name: str) -> bool:

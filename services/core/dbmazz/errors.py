@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import grpc
 from google.protobuf.any_pb2 import Any
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 DOMAIN = "dbmazz"
@@ -17,6 +18,9 @@ EPOCH_FENCED = "EPOCH_FENCED"
 BAD_REQUEST = "BAD_REQUEST"
 NOT_READY = "NOT_READY"
 NOT_FOUND = "NOT_FOUND"
+# The checkpoint's stored position belongs to another PostgreSQL cluster; only a person can say which one is meant.
+SYSTEM_IDENTIFIER_MISMATCH = "SYSTEM_IDENTIFIER_MISMATCH"
+STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
 
 
 class DbmazzError(Exception):
@@ -99,9 +103,17 @@ def reason_of(error: grpc.RpcError) -> str:
     """The ErrorInfo reason that a peer of the ring sent, or "" when the error is not one of ours."""
     for key, value in error.trailing_metadata() or ():
         if key == _STATUS_KEY:
-            status = status_pb2.Status.FromString(value)
-            for detail in status.details:
-                info = error_details_pb2.ErrorInfo()
-                if detail.Unpack(info) and info.domain == DOMAIN:
-                    return info.reason
+            return _reason_in(value)
+    return ""
+
+
+def _reason_in(serialized_status: bytes) -> str:
+    try:
+        status = status_pb2.Status.FromString(serialized_status)
+        for detail in status.details:
+            info = error_details_pb2.ErrorInfo()
+            if detail.Unpack(info) and info.domain == DOMAIN:
+                return info.reason
+    except DecodeError:  # a proxy's, or some other server's on our port
+        return ""
     return ""

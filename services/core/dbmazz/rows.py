@@ -110,9 +110,11 @@ def unpack(batch, column_count: int) -> PackedRows:
     if batch.change_lsns:
         _expect("change_lsns", len(batch.change_lsns), last * 8)
     lengths = little_endian("i", batch.lengths)
-    if lengths and min(lengths) < ABSENT:
+    lowest = min(lengths, default=0)
+    if lowest < ABSENT:
         raise WireError("lengths holds a number below -2; the peer speaks another protocol version")
-    offsets = [0, *accumulate(max(length, 0) for length in lengths)]
+    sizes = lengths if lowest >= 0 else [length if length > 0 else 0 for length in lengths]
+    offsets = list(accumulate(sizes, initial=0))
     _expect("data", len(batch.data), offsets[-1])
     return PackedRows(
         row_count=rows,

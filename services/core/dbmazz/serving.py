@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 
 import grpc
@@ -13,7 +15,6 @@ from dbmazz.config import Settings
 from dbmazz.errors import ConfigError
 
 PORTS = {"reader": 50051, "transformer": 50052, "loader": 50053, "checkpoint": 50054}
-_LOOPBACK = ("127.", "localhost:", "[::1]:")
 
 
 def channel_options(settings: Settings) -> list[tuple[str, int]]:
@@ -73,7 +74,9 @@ class Server:
         settings = self._settings
         if settings.grpc_tls_cert:
             return self.server.add_secure_port(wanted, _server_credentials(settings))
-        if not wanted.startswith(_LOOPBACK) and not settings.grpc_allow_plaintext:
+        if settings.grpc_tls_key:
+            raise ConfigError("GRPC_TLS_KEY is set and GRPC_TLS_CERT is not", "TLS needs both")
+        if not _is_loopback(wanted.rpartition(":")[0]) and not settings.grpc_allow_plaintext:
             raise ConfigError(
                 f"LISTEN={wanted} is not loopback and GRPC_TLS_CERT is not set",
                 "Set GRPC_TLS_CERT and GRPC_TLS_KEY, or GRPC_ALLOW_PLAINTEXT=true on a network you trust",
@@ -93,6 +96,14 @@ class Server:
         await self.server.stop(grace_s)
 
 
+def _is_loopback(host: str) -> bool:
+    """True for an address that only this machine reaches; of names only for localhost."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _server_credentials(settings: Settings) -> grpc.ServerCredentials:
     settings.require("grpc_tls_key")
     pair = (
@@ -100,11 +111,31 @@ def _server_credentials(settings: Settings) -> grpc.ServerCredentials:
         read_pem(settings.grpc_tls_cert, "GRPC_TLS_CERT"),
     )
     authority = read_pem(settings.grpc_tls_ca, "GRPC_TLS_CA") if settings.grpc_tls_ca else None
+    _check_pair(settings)
     return grpc.ssl_server_credentials([pair], authority, require_client_auth=authority is not None)
 
 
-def read_pem(path: str, name: str) -> bytes:
+def _check_pair(settings: Settings) -> None:
+    """ConfigError when key and certificate do not belong together: gRPC would only say that it cannot bind."""
     try:
-        return Path(path).read_bytes()
+        # The empty passphrase keeps OpenSSL from asking for one on the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            settings.grpc_tls_cert, settings.grpc_tls_key, password=""
+        )
+    except ssl.SSLError as error:
+        raise ConfigError(
+            f"GRPC_TLS_CERT={settings.grpc_tls_cert} and GRPC_TLS_KEY={settings.grpc_tls_key} do not fit together "
+            f"({error.reason or error})",
+            "They take a certificate chain and its private key, PEM files, the key without a passphrase",
+        ) from None
+
+
+def read_pem(path: str, name: str) -> bytes:
+    """The bytes of a PEM file; ConfigError names the variable when it cannot be read or is none."""
+    try:
+        content = Path(path).read_bytes()
     except OSError as error:
         raise ConfigError(f"{name}={path} cannot be read ({error.strerror})", "It takes a PEM file") from None
+    if b"-----BEGIN " not in content:
+        raise ConfigError(f"{name}={path} is not a PEM file", "PEM is text that begins with -----BEGIN")
+    return content

@@ -9,7 +9,7 @@ from typing import Any
 
 from dbmazz.errors import ConfigError
 
-_SIZE = re.compile(r"^(\d+)\s*(B|KB|MB|GB)?$", re.IGNORECASE)
+_SIZE = re.compile(r"(\d+)\s*(B|KB|MB|GB)?", re.IGNORECASE)
 _UNITS = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
@@ -41,7 +41,8 @@ def check(field: dataclasses.Field, name: str, value: Any) -> None:
     if choices and value not in choices:
         raise ConfigError(f"{name}={shown(field, value)} is not one of the choices", f"It takes {takes(field)}")
     low, high = limits.get("low"), limits.get("high")
-    if (low is not None and value < low) or (high is not None and value > high):
+    # Written so that NaN, which compares false with everything, is out of range.
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
         raise ConfigError(f"{name}={shown(field, value)} is out of range", f"It takes {takes(field)}")
 
 
@@ -50,8 +51,11 @@ def takes(field: dataclasses.Field) -> str:
     limits = field.metadata
     if limits.get("choices"):
         return "one of " + ", ".join(limits["choices"])
-    if limits["kind"]:
-        return {"size": "a size in bytes, or like 64MB", "list": "words separated by commas"}[limits["kind"]]
+    if limits["kind"] == "list":
+        return "words separated by commas"
+    if limits["kind"] == "size":
+        least = f", of at least {limits['low']} bytes" if limits.get("low") else ""
+        return f"a size in bytes, or like 64MB{least}"
     word = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}[field.type]
     low, high = limits.get("low"), limits.get("high")
     if low is not None and high is not None:
@@ -75,7 +79,7 @@ def _reader(field: dataclasses.Field) -> Callable[[str], Any]:
 
 
 def _size(text: str) -> int:
-    match = _SIZE.match(text)
+    match = _SIZE.fullmatch(text)
     if match is None:
         raise ValueError(text)
     return int(match[1]) * _UNITS[(match[2] or "B").upper()]

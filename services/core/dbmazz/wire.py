@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dbmazz.errors import WireError
 from dbmazz.relation import Column, Relation, ReplicaIdentity, TypeFamily
 from dbmazz.v1 import relation_pb2
+
+
+class RelationError(WireError, ValueError):
+    """A relation whose replica identity or type family this version does not know."""
 
 
 def relation_to_proto(relation: Relation) -> relation_pb2.Relation:
@@ -32,7 +37,14 @@ def relation_to_proto(relation: Relation) -> relation_pb2.Relation:
 
 
 def relation_from_proto(proto: relation_pb2.Relation) -> Relation:
-    """The relation of a proto; an unspecified type family reads as SCALAR."""
+    """The relation of a proto; an unspecified type family reads as SCALAR. RelationError for unknown enum numbers."""
+    try:
+        return _relation(proto)
+    except ValueError as error:
+        raise RelationError(f"relation {proto.schema}.{proto.name} of the peer: {error}") from None
+
+
+def _relation(proto: relation_pb2.Relation) -> Relation:
     return Relation(
         relation_id=proto.relation_id,
         schema=proto.schema,

@@ -1,0 +1,59 @@
+"""The ways a statement or a load is refused."""
+
+from __future__ import annotations
+
+
+class SandboxError(Exception):
+    """The sandbox itself cannot do something (port in use, data directory locked)."""
+
+
+class SqlError(Exception):
+    """An error packet of the MySQL port: code, SQLSTATE and message as StarRocks sends them."""
+
+    def __init__(self, message: str, code: int = 1064, state: str = "42000") -> None:
+        super().__init__(message)
+        self.message, self.code, self.state = message, code, state
+
+    @classmethod
+    def analysis(cls, detail: str) -> SqlError:
+        return cls(f"Getting analyzing error. Detail message: {detail}.")
+
+    @classmethod
+    def syntax(cls, position: int, detail: str) -> SqlError:
+        return cls(f"Getting syntax error at line 1, column {position}. Detail message: {detail}.")
+
+    @classmethod
+    def not_emulated(cls, feature: str) -> SqlError:
+        return cls(f"not emulated: {feature}", code=1235)
+
+    @classmethod
+    def unknown_database(cls, name: str) -> SqlError:
+        return cls(f"Unknown database '{name}'", code=5501, state="3F000")
+
+    @classmethod
+    def unknown_table(cls, name: str) -> SqlError:
+        return cls(f"Unknown table '{name}'", code=5502, state="42S02")
+
+    @classmethod
+    def no_database(cls) -> SqlError:
+        return cls("No database selected", code=1046, state="3D000")
+
+
+class LoadError(Exception):
+    """A Stream Load that fails as a whole; the message goes into the reply as it is."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class LabelExists(LoadError):
+    """`existing` is ExistingJobStatus: RUNNING or FINISHED."""
+
+    def __init__(self, label: str, existing: str) -> None:
+        super().__init__(f"Label [{label}] has already been used.")
+        self.existing = existing
+
+
+def not_emulated(feature: str) -> LoadError:
+    return LoadError(f"not emulated: {feature}")

@@ -1,0 +1,1 @@
+"""The HTTP ports: FE, BE and control."""

@@ -1,0 +1,34 @@
+"""Basic authentication as FE and BE read it: the part of the user after `@` is dropped."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from dataclasses import dataclass
+
+from aiohttp import web
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    user: str
+    password: str
+
+    def match(self, user: str, password: str) -> bool:
+        return hmac.compare_digest(
+            f"{self.user}\0{self.password}".encode("utf-8", "replace"), f"{user}\0{password}".encode()
+        )
+
+
+def read_basic(request: web.Request) -> Credentials | None:
+    """The credentials of a request; None when the header is missing or not Basic."""
+    scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        text = base64.b64decode(encoded.strip(), validate=True).decode("utf-8", "replace")
+    except (binascii.Error, ValueError):
+        return None
+    user, colon, password = text.partition(":")
+    return Credentials(user.partition("@")[0], password) if colon else None

@@ -1,0 +1,1 @@
+"""The FE's MySQL port."""

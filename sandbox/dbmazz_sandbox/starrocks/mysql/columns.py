@@ -1,0 +1,147 @@
+"""Column definitions of CREATE TABLE and ALTER TABLE."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from dbmazz_sandbox.starrocks.errors import SqlError
+from dbmazz_sandbox.starrocks.protocol.coerce import Invalid, coerce_one
+from dbmazz_sandbox.starrocks.protocol.tokens import Tokens
+from dbmazz_sandbox.starrocks.types import MAX_VARCHAR, STRING_LENGTH, Kind, Type
+
+_ALIASES = {"INTEGER": Kind.INT, "BOOL": Kind.BOOLEAN, "JSONB": Kind.JSON, "DECIMALV3": Kind.DECIMAL,
+            "DECIMAL32": Kind.DECIMAL, "DECIMAL64": Kind.DECIMAL, "DECIMAL128": Kind.DECIMAL,
+            "NUMERIC": Kind.DECIMAL, "BINARY": Kind.VARBINARY}  # fmt: skip
+_NOT_EMULATED = frozenset({"BITMAP", "HLL", "PERCENTILE", "MAP", "STRUCT", "TIME", "DECIMAL256", "VARIANT"})
+_COLUMN_NAME = re.compile(r"[^\0=<>!*]{1,1024}")
+_RESERVED = frozenset({"__op", "__row", "___count___"})
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSpec:
+    """A parsed definition. `nullable` is None when nothing was said (NULL for value columns, NOT NULL for keys)."""
+
+    name: str
+    type: Type
+    nullable: bool | None
+    default: str | None = None
+    default_now: bool = False
+    comment: str = ""
+
+
+def check_name(name: str) -> str:
+    if _COLUMN_NAME.fullmatch(name) is None:
+        raise SqlError.analysis(f"Incorrect column name '{name}'")
+    if name.lower() in _RESERVED:
+        raise SqlError.analysis(f"Column name '{name}' is a system reserved name, please choose a different name")
+    return name
+
+
+def parse_type(tokens: Tokens) -> Type:
+    """A column type; raises 1064 for what StarRocks refuses and 1235 for what is not emulated."""
+    word = tokens.name().upper()
+    if word in _NOT_EMULATED:
+        raise SqlError.not_emulated(f"column type {word}")
+    if word == "ARRAY":
+        tokens.expect("<")
+        item = parse_type(tokens)
+        tokens.expect(">")
+        return Type(Kind.ARRAY, item=item)
+    if word in ("STRING", "TEXT"):
+        return Type(Kind.VARCHAR, STRING_LENGTH)
+    kind = _ALIASES.get(word) or (Kind(word) if word in Kind.__members__ else None)
+    if kind is None:
+        raise SqlError.syntax(tokens.peek(-1).start, f"Unexpected input '{word.lower()}', no such type")
+    arguments = _arguments(tokens)
+    if kind is Kind.DECIMAL:
+        return _decimal(arguments)
+    if kind in (Kind.CHAR, Kind.VARCHAR, Kind.VARBINARY):
+        return _text(kind, arguments)
+    return Type(kind)  # a display width such as BIGINT(20) means nothing
+
+
+def _arguments(tokens: Tokens) -> list[int]:
+    out: list[int] = []
+    if tokens.accept("("):
+        out.append(MAX_VARCHAR if tokens.accept("*") else tokens.number())
+        while tokens.accept(","):
+            out.append(tokens.number())
+        tokens.expect(")")
+    return out
+
+
+def _decimal(arguments: list[int]) -> Type:
+    precision, scale = (arguments + [10, 0][len(arguments) :])[:2]
+    if precision > 38:
+        raise SqlError.not_emulated("DECIMAL with a precision above 38 (DECIMAL256)")
+    if not precision >= 1:
+        raise SqlError.analysis("DECIMAL's precision should range from 1 to 38")
+    if scale > precision:
+        raise SqlError.analysis("DECIMAL's scale should be less than or equal to its precision")
+    return Type(Kind.DECIMAL, precision=precision, scale=scale)
+
+
+def _text(kind: Kind, arguments: list[int]) -> Type:
+    if kind is Kind.CHAR:
+        length, most = (arguments or [1])[0], 255
+        problem = f"Char size must be <= 255: {length}"
+    else:
+        length, most = (arguments or [MAX_VARCHAR if kind is Kind.VARBINARY else 1])[0], MAX_VARCHAR
+        problem = f"Varchar size must be <= {MAX_VARCHAR}: {length}"
+    if length > most:
+        raise SqlError.analysis(problem)
+    if length < 1:
+        raise SqlError.analysis(f"{kind.capitalize()} size must be > 0: {length}")
+    return Type(kind, length)
+
+
+def parse_column(tokens: Tokens) -> ColumnSpec:
+    """`name type [KEY] [NULL|NOT NULL] [DEFAULT ...] [COMMENT '...']`."""
+    name = check_name(tokens.name())
+    kind = parse_type(tokens)
+    nullable, default, now, comment = None, None, False, ""
+    while not tokens.done and not (tokens.at(",") or tokens.at(")")):
+        if tokens.accept("NOT", "NULL"):
+            nullable = False
+        elif tokens.accept("NULL"):
+            nullable = True
+        elif tokens.accept("DEFAULT"):
+            default, now = _default(tokens)
+        elif tokens.accept("COMMENT"):
+            comment = tokens.string()
+        elif tokens.accept("KEY"):
+            continue
+        elif tokens.at("AUTO_INCREMENT") or tokens.at("AS") or tokens.at("GENERATED"):
+            raise SqlError.not_emulated(f"{tokens.peek().text.upper()} columns")
+        elif tokens.peek().text.upper() in ("SUM", "MIN", "MAX", "REPLACE", "REPLACE_IF_NOT_NULL"):
+            raise SqlError.not_emulated("aggregate columns")
+        else:
+            break
+    if default is not None:
+        _check_default(name, kind, default)
+    return ColumnSpec(name, kind, nullable, default, now, comment)
+
+
+def _default(tokens: Tokens) -> tuple[str | None, bool]:
+    # The grammar of 3.x and 4.0 knows strings, NULL, CURRENT_TIMESTAMP and (function()): a bare number is an error.
+    if tokens.accept("NULL"):
+        return None, False
+    if tokens.accept("CURRENT_TIMESTAMP"):
+        if tokens.accept("("):
+            if not tokens.at(")"):
+                tokens.number()
+            tokens.expect(")")
+        return None, True
+    if tokens.at("("):
+        raise SqlError.not_emulated("DEFAULT (function())")
+    return tokens.string(), False
+
+
+def _check_default(name: str, kind: Type, text: str) -> None:
+    if kind.kind in (Kind.JSON, Kind.ARRAY, Kind.VARBINARY) and text != "":
+        raise SqlError.analysis(f"Type '{kind.kind.lower()}' does not support default value, column '{name}'")
+    try:
+        coerce_one(kind, text)
+    except Invalid:
+        raise SqlError.analysis(f"Invalid default value for '{name}'") from None

@@ -1,0 +1,305 @@
+"""JSON values into column values (starrocks.md 5): per column where all values look alike, else value by value.
+
+A stored value is: bool, int, float, str (text; canonical text for DECIMAL, DATE, DATETIME, JSON, ARRAY), bytes
+(VARBINARY), None (NULL).
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import math
+import re
+import sys
+from collections.abc import Callable, Sequence
+from decimal import ROUND_HALF_UP, Context, Decimal
+from typing import Any
+
+import numpy as np
+import orjson
+
+from dbmazz_sandbox.starrocks.protocol.documents import Number
+from dbmazz_sandbox.starrocks.protocol.moment import parse_moment
+from dbmazz_sandbox.starrocks.protocol.numbers import double_text, float_text
+from dbmazz_sandbox.starrocks.types import INTEGER_BITS, Kind, Type
+
+JSON_LIMIT = 16 << 20  # kJSONLengthLimit: text cast to JSON; native JSON values are not measured
+FLOAT_MAX = 3.4028234663852886e38
+_json_text = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
+_INTEGER = re.compile(r"\s*[+-]?\d+\s*")
+_NUMERIC = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*")
+_DATE_COLUMN = re.compile(r"(?:\d{4}-\d\d-\d\d\n)*")
+_DATETIME_COLUMN = re.compile(r"(?:\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?\n)*")
+_ROUNDING = Context(prec=200, rounding=ROUND_HALF_UP)
+
+
+class Invalid(Exception):
+    """A value that the column cannot take. `{c}` in the message stands for the column's name."""
+
+
+class NeedsTokens(Exception):
+    """The quick reader lost something this column needs: read the rows exactly and come again."""
+
+
+def text_of(value: Any) -> str:
+    """A JSON value as the text a VARCHAR column stores."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, Number):
+        return value.raw
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        raise NeedsTokens
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _boolean(kind: Type, value: Any) -> bool:
+    if isinstance(value, (bool, int, float)):
+        return value != 0
+    if isinstance(value, str):
+        lowered = value.strip().lower()
+        if lowered in ("true", "false"):
+            return lowered == "true"
+        if _INTEGER.fullmatch(value):
+            return int(value) != 0
+    raise Invalid("Failed to parse value as boolean, column={c}")
+
+
+def _integer(kind: Type, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise Invalid("Unsupported value type. Numeric type is required. column={c}")
+    most = 1 << (INTEGER_BITS[kind.kind] - 1)
+    if isinstance(value, str):
+        if _INTEGER.fullmatch(value):
+            number = int(value)
+        elif _NUMERIC.fullmatch(value) and math.isfinite(float(value)):
+            number = int(float(value))
+        else:
+            raise Invalid(f"Unable to cast string value to {kind.kind}. value={value}, column={{c}}")
+    elif isinstance(value, float):
+        if not isinstance(value, Number) and value <= -(2.0**63):
+            raise NeedsTokens  # an integer below the 64-bit range, or a number written with a fraction?
+        number = int(value) if math.isfinite(value) else most
+    else:
+        number = value
+    if not -most <= number < most:
+        raise Invalid(f"Value is overflow. column={{c}}, value={value}")
+    return number
+
+
+def _largeint(kind: Type, value: Any) -> int:
+    text = text_of(value)
+    if not _INTEGER.fullmatch(text):
+        raise Invalid(f"Value '{text}' is out of range. The type of '{{c}}' is LARGEINT")
+    number = int(text)
+    if not -(1 << 127) <= number < 1 << 127:
+        raise Invalid(f"Value '{text}' is out of range. The type of '{{c}}' is LARGEINT")
+    return number
+
+
+def _floating(kind: Type, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise Invalid("Unsupported value type. Numeric type is required. column={c}")
+    if isinstance(value, str):
+        lowered = value.strip().lower()
+        for prefix, special in (("nan", math.nan), ("inf", math.inf), ("+inf", math.inf), ("-inf", -math.inf)):
+            if lowered.startswith(prefix):
+                return special
+        if not _NUMERIC.fullmatch(value):
+            raise Invalid(f"Unable to cast string value to {kind.kind}. value={value}, column={{c}}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if math.isinf(number) or (kind.kind is Kind.FLOAT and abs(number) > FLOAT_MAX):
+        raise Invalid(f"Value is overflow. column={{c}}, value={value}")
+    return number
+
+
+def _decimal(kind: Type, value: Any) -> str:
+    text = text_of(value)
+    if not _NUMERIC.fullmatch(text):
+        raise Invalid(f"Value '{text}' is out of range. The type of '{{c}}' is DECIMAL({kind.precision},{kind.scale})")
+    exponent = Decimal(1).scaleb(-kind.scale)
+    number = Decimal(text.strip())
+    if number.adjusted() <= 80:
+        number = number.quantize(exponent, context=_ROUNDING)
+    if abs(number) >= Decimal(10) ** (kind.precision - kind.scale):
+        width = 32 if kind.precision <= 9 else 64 if kind.precision <= 18 else 128
+        raise Invalid(
+            f"Decimal '{text}' is out of range. The type of '{{c}}' is DECIMAL{width}({kind.precision},{kind.scale})'"
+        )
+    return format(number, "f")
+
+
+def byte_length(text: str) -> int:
+    try:
+        return len(text) if text.isascii() else len(text.encode())
+    except UnicodeEncodeError:
+        raise Invalid("Failed to parse value as string, column={c}: invalid surrogate") from None
+
+
+def _text(kind: Type, value: Any) -> str:
+    text = text_of(value)
+    if byte_length(text) > kind.length:
+        raise Invalid(f"Value length is beyond the capacity. column={{c}}, capacity={kind.length}")
+    return text
+
+
+def _binary(kind: Type, value: Any) -> bytes:
+    raw = text_of(value).encode("utf-8", "surrogatepass")
+    if len(raw) > kind.length:
+        raise Invalid(f"Value length is beyond the capacity. column={{c}}, capacity={kind.length}")
+    return raw
+
+
+def _date(kind: Type, value: Any) -> str:
+    moment = parse_moment(text_of(value))
+    if moment is None:
+        raise Invalid(f"Value '{text_of(value)}' is out of range. The type of '{{c}}' is {kind.kind}")
+    return moment[:10] if kind.kind is Kind.DATE else moment
+
+
+def _json(kind: Type, value: Any) -> str:
+    """Canonical text, as SELECT prints it. Integers of 64 bits stay exact, all other numbers become doubles: what
+    orjson reads, and what the exact reader's values become by going through it once more."""
+    try:
+        return _json_text(value)
+    except UnicodeEncodeError as error:
+        raise Invalid("Failed to convert simdjson value, column={c}") from error
+
+
+def _exact_json(kind: Type, value: Any) -> str:
+    try:
+        return _json_text(orjson.loads(json.dumps(value)))
+    except (orjson.JSONDecodeError, TypeError, ValueError) as error:
+        raise Invalid(f"Failed to convert simdjson value, column={{c}}, error={error}") from error
+
+
+def _array(kind: Type, value: Any) -> str:
+    if not isinstance(value, list):
+        raise Invalid("Failed to parse value as array, column={c}")
+    assert kind.item is not None
+    return "[" + ",".join(_element(kind.item, item) for item in value) + "]"
+
+
+def _element(kind: Type, value: Any) -> str:
+    """An array element as printed; one that does not fit becomes null, in strict mode too."""
+    if value is None:
+        return "null"
+    try:
+        stored = coerce_one(kind, value)
+    except Invalid:
+        return "null"
+    if kind.kind is Kind.BOOLEAN:
+        return "1" if stored else "0"
+    if kind.kind in (Kind.FLOAT, Kind.DOUBLE):
+        return double_text(stored) if kind.kind is Kind.DOUBLE else float_text(stored)
+    if kind.kind in (Kind.VARCHAR, Kind.CHAR, Kind.DATE, Kind.DATETIME):
+        return json.dumps(stored, ensure_ascii=False)
+    if kind.kind is Kind.VARBINARY:
+        return json.dumps(stored.decode("utf-8", "replace"), ensure_ascii=False)
+    return str(stored)
+
+
+_ONE: dict[Kind, Callable[[Type, Any], Any]] = {
+    Kind.BOOLEAN: _boolean, Kind.LARGEINT: _largeint, Kind.FLOAT: _floating, Kind.DOUBLE: _floating,
+    Kind.DECIMAL: _decimal, Kind.CHAR: _text, Kind.VARCHAR: _text, Kind.VARBINARY: _binary, Kind.DATE: _date,
+    Kind.DATETIME: _date, Kind.JSON: _exact_json, Kind.ARRAY: _array,
+}  # fmt: skip
+
+
+def coerce_one(kind: Type, value: Any) -> Any:
+    """One JSON value (not None) as the column stores it; raises Invalid, or NeedsTokens for a plain float."""
+    return _ONE.get(kind.kind, _integer)(kind, value)
+
+
+def coerce_column(kind: Type, values: Sequence[Any], *, exact: bool) -> tuple[Sequence[Any], dict[int, str]]:
+    """All values of a column, None for NULL. Returns the stored values and, by row position, why a value does not
+    fit (that value is None). Raises NeedsTokens."""
+    types = set(map(type, values))
+    types.discard(type(None))
+    if not types:
+        return values, {}
+    if kind.kind is Kind.JSON:
+        one: Callable[[Type, Any], Any] = _exact_json if exact else _json
+    else:
+        quick = _quick(kind, values, types)
+        if quick is not None:
+            return quick, {}
+        one = _ONE.get(kind.kind, _integer)
+    out: list[Any] = []
+    bad: dict[int, str] = {}
+    for position, value in enumerate(values):
+        try:
+            out.append(None if value is None else one(kind, value))
+        except Invalid as error:
+            out.append(None)
+            bad[position] = str(error)
+    return out, bad
+
+
+def _quick(kind: Type, values: Sequence[Any], types: set[type]) -> Sequence[Any] | None:
+    """The values themselves when every one is stored as it came; None when they need a look each."""
+    if kind.kind is Kind.BOOLEAN:
+        return values if types == {bool} else None
+    if kind.kind in INTEGER_BITS:
+        if types != {int}:
+            return None
+        present = [v for v in values if v is not None]
+        most = 1 << (INTEGER_BITS[kind.kind] - 1)
+        return values if -most <= min(present) and max(present) < most else None
+    if kind.kind in (Kind.FLOAT, Kind.DOUBLE):
+        if types - {float, Number, int}:
+            return None
+        most_float = FLOAT_MAX if kind.kind is Kind.FLOAT else sys.float_info.max
+        fits = all(abs(v) <= most_float for v in values if v is not None)
+        return values if fits else None
+    if kind.kind is Kind.DECIMAL and types <= {str, int, Number}:
+        return _quick_decimal(kind, [v if v is None or type(v) is str else text_of(v) for v in values])
+    if types != {str}:
+        return None
+    if kind.kind in (Kind.VARCHAR, Kind.CHAR):
+        longest = max(len(v) for v in values if v is not None)
+        return values if longest * 4 <= kind.length and _encodable(values) else None
+    if kind.kind in (Kind.DATE, Kind.DATETIME):
+        return _quick_moments(kind, values)
+    return None
+
+
+def _encodable(values: Sequence[Any]) -> bool:
+    try:
+        "".join(v for v in values if v is not None).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _quick_decimal(kind: Type, texts: Sequence[str | None]) -> Sequence[str | None] | None:
+    whole, scale = kind.precision - kind.scale, kind.scale
+    fraction = rf"(?:\.\d{{1,{scale}}})?" if scale else ""
+    pattern = rf"(?:-?\d{{1,{max(whole, 1)}}}{fraction}\n)*"
+    joined = "".join(f"{text}\n" for text in texts if text is not None)
+    return texts if whole and re.fullmatch(pattern, joined, re.ASCII) else None
+
+
+def _quick_moments(kind: Type, values: Sequence[str | None]) -> Sequence[str | None] | None:
+    joined = "".join(f"{value}\n" for value in values if value is not None)
+    pattern = _DATE_COLUMN if kind.kind is Kind.DATE else _DATETIME_COLUMN
+    if not joined.isascii() or pattern.fullmatch(joined) is None:
+        return None
+    try:
+        np.array(joined.split("\n")[:-1], dtype="datetime64[us]")
+    except ValueError:
+        return None  # the right shape but no such day: look at each
+    return values
+
+
+def decode_base64(text: str) -> bytes | None:
+    try:
+        return binascii.a2b_base64(text, strict_mode=bool(text))
+    except (binascii.Error, ValueError):
+        return None

@@ -1,0 +1,189 @@
+"""One Stream Load on the BE, in the order of starrocks.md section 10: begin, headers, plan, body, rows, commit."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Mapping
+
+import structlog
+
+from dbmazz_sandbox.starrocks.cluster import Cluster, utc_now
+from dbmazz_sandbox.starrocks.errors import LabelExists, LoadError
+from dbmazz_sandbox.starrocks.faults import Fault
+from dbmazz_sandbox.starrocks.labels import State, Transaction
+from dbmazz_sandbox.starrocks.protocol.fold import Batch, fold, key_too_long
+from dbmazz_sandbox.starrocks.protocol.headers import LoadHeaders, check_timeout, read_early, read_headers
+from dbmazz_sandbox.starrocks.protocol.plan import Plan, make_plan
+from dbmazz_sandbox.starrocks.protocol.reply import Reply
+from dbmazz_sandbox.starrocks.protocol.rows import LoadedRows, read_rows
+from dbmazz_sandbox.starrocks.protocol.upsert import Write, default_value
+
+log = structlog.get_logger("dbmazz.sandbox.starrocks")
+TOO_MANY_VERSIONS = (
+    "Failed to load data into tablet {tablet}, because of too many versions, current/limit: 1001/1000. You can reduce "
+    "the loading job concurrency, or increase loading data batch size. If you are loading data with Routine Load, "
+    "you can increase FE configs routine_load_task_consume_second and max_routine_load_batch_size,"
+)
+PUBLISH_TIMEOUT = (
+    "Publish timeout. The data will be visible after a while, "
+    "please check the label state before you load the data again"
+)
+
+
+class StreamLoad:
+    """`begin` runs the checks that come before the body; `finish` takes the body. Either fills `reply`.
+
+    Raises LoadError for a failed load: call `fail` with it. `lost` tells that the answer must not be sent.
+    """
+
+    def __init__(self, cluster: Cluster, database: str, table: str, headers: Mapping[str, str], be_url: str) -> None:
+        self._cluster, self._headers, self._be_url = cluster, headers, be_url
+        self._started = time.monotonic()
+        self.reply = Reply(headers.get("label") or str(uuid.uuid4()), database, table)
+        self.lost = False
+        self.timeout = 600
+        self._transaction: Transaction | None = None
+        self._plan: Plan
+        self._parsed: LoadHeaders
+
+    @property
+    def table(self) -> str:
+        return f"{self.reply.database}.{self.reply.table}"
+
+    def begin(self, content_length: int | None, denied: str) -> None:
+        """`content_length` None for a chunked body; `denied` is why the credentials are refused, or ""."""
+        brief = f"label={self.reply.label}"
+        early = read_early(self._headers, content_length, brief)
+        self.timeout = early.timeout
+        cluster, reply = self._cluster, self.reply
+        if denied:
+            raise LoadError(denied)
+        if reply.database not in cluster.catalog.databases:
+            raise LoadError(f"unknown database, database={reply.database}")
+        table = cluster.catalog.get(reply.database, reply.table)
+        if table is None:
+            raise LoadError(f'unknown table "{self.table}"')
+        check_timeout(early.timeout)
+        self._transaction = cluster.labels.begin(reply.database, reply.label, cluster.now())
+        reply.txn_id = self._transaction.ident
+        self._parsed = read_headers(self._headers, early)
+        negative = self._headers.get("negative", "").lower() == "true"
+        self._plan = make_plan(table, self._parsed, negative=negative)
+
+    async def finish(self, body: bytes) -> None:
+        """Read, convert and publish. Raises LoadError."""
+        self.reply.bytes = len(body)
+        faults, at = self._cluster.faults, time.monotonic()
+        rejected = faults.take(Fault.REJECT_ROWS, self.table)
+        rows = await self._cluster.load(lambda: self._read(body, rejected.rows if rejected else 0))
+        self.reply.read_ms = _ms(at)
+        self.reply.total, self.reply.loaded, self.reply.filtered = rows.total, rows.loaded, rows.filtered
+        if rows.error_log:
+            self.reply.error_url = self._keep_error_log(rows)
+        self._check(rows)
+        await faults.wait_while_stalled(self.table)
+        if faults.take(Fault.TOO_MANY_VERSIONS, self.table):
+            raise LoadError(TOO_MANY_VERSIONS.format(tablet=self._plan.table.ident + 1))
+        await self._commit(rows)
+
+    def _read(self, body: bytes, reject: int) -> LoadedRows:
+        return read_rows(self._plan, body, strip_outer_array=self._parsed.strip_outer_array, strict=self._parsed.strict,
+                         prefix=self._cluster.version.parse_prefix, now=utc_now(), reject=reject)  # fmt: skip
+
+    def _check(self, rows: LoadedRows) -> None:
+        plan = self._plan
+        tablet = plan.table.ident + 1
+        if rows.deleted is not None and plan.condition is not None:
+            raise LoadError(f"memtable of tablet {tablet} delete with condition column {plan.condition.name}")
+        if rows.loaded and plan.table.primary and key_too_long(plan.table.key_columns, rows.columns):
+            raise LoadError("primary key size exceed the limit.")
+        if plan.partial and plan.table.sort_key and not (rows.deleted and all(rows.deleted)):
+            written = {column.name.lower() for column in plan.written}
+            if not written.issuperset(name.lower() for name in plan.table.sort_key):
+                raise LoadError("partial update on table with sort key must provide all sort key columns")
+        selected = rows.total - self.reply.unselected
+        if selected and rows.filtered / selected > self._parsed.max_filter_ratio:
+            raise LoadError("too many filtered rows")
+        if not rows.loaded and self._cluster.settings["empty_load_as_error"] == "true":
+            raise LoadError(self._cluster.version.empty_load)
+
+    async def _commit(self, rows: LoadedRows) -> None:
+        cluster, plan, at = self._cluster, self._plan, time.monotonic()
+        async with cluster.lock(plan.table):
+            if cluster.catalog.get(plan.table.database, plan.table.name) is not plan.table:
+                raise LoadError(
+                    "Fail to get tablet, perhaps this table is doing schema change, or it has already been deleted. "
+                    f"Please try again. tablet_id={plan.table.ident + 1}"
+                )
+            await self._delay()
+            assert self._transaction is not None
+            transaction, finished = self._transaction, cluster.now()
+            fills = tuple((column, default_value(column, utc_now())) for column in plan.missing)
+            write = Write(plan.table, fills, plan.partial, plan.condition)
+            keys = plan.table.key_columns if plan.table.primary else ()
+
+            def publish() -> None:
+                batch = fold(rows.columns, keys, rows.deleted, plan.condition) if rows.loaded else Batch({}, {})
+                cluster.store.apply(write, batch, transaction, finished)
+
+            await self._publish(cluster.start(publish), transaction)
+        self.reply.publish_ms = _ms(at)
+        self.reply.load_ms = _ms(self._started)
+        self.lost = cluster.faults.take(Fault.LOST_RESPONSE, self.table) is not None
+
+    async def _publish(self, commit: asyncio.Future[None], transaction: Transaction) -> None:
+        """Wait for the thread that commits, also when the load is cancelled or times out: what is on its way to the
+        file cannot be called back, and the label must say what became of it."""
+        try:
+            await asyncio.shield(commit)
+        finally:
+            if not commit.done():
+                await asyncio.wait([commit])
+            if commit.exception() is None:
+                self._committed(transaction)
+
+    async def _delay(self) -> None:
+
+        if rule := self._cluster.faults.take(Fault.DELAY_BEFORE_COMMIT, self.table):
+            await asyncio.sleep(rule.delay_ms / 1000)
+
+    def _committed(self, transaction: Transaction) -> None:
+        cluster = self._cluster
+        rule = cluster.faults.take(Fault.PUBLISH_TIMEOUT, self.table)
+        if rule is None:
+            cluster.labels.finish(transaction, State.VISIBLE, cluster.now())
+            return
+        transaction.visible_at = cluster.now() + rule.delay_ms / 1000
+        cluster.labels.finish(transaction, State.COMMITTED, cluster.now())
+        self.reply.fail(PUBLISH_TIMEOUT, "Publish Timeout")
+
+    def fail(self, error: LoadError) -> None:
+        """Turn the reply into a failure and abort the transaction; its label may be used again."""
+        if isinstance(error, LabelExists):
+            self.reply.existing = error.existing
+            self.reply.fail(error.message, "Label Already Exists")
+        else:
+            self.reply.fail(error.message)
+        self.reply.loaded = 0 if error.message != "too many filtered rows" else self.reply.loaded
+        self.abort(error.message)
+        self.reply.load_ms = _ms(self._started)
+        log.info("stream_load_failed", table=self.table, label=self.reply.label, txn_id=self.reply.txn_id)
+
+    @property
+    def committed(self) -> bool:
+        return self._transaction is not None and self._transaction.state in (State.COMMITTED, State.VISIBLE)
+
+    def abort(self, reason: str) -> None:
+        if self._transaction is not None and self._transaction.state is State.PREPARE:
+            self._cluster.labels.finish(self._transaction, State.ABORTED, self._cluster.now(), reason)
+
+    def _keep_error_log(self, rows: LoadedRows) -> str:
+        name = f"error_log_{uuid.uuid4().hex[:16]}_{uuid.uuid4().hex[:16]}"
+        self._cluster.keep_error_log(name, "\n".join(rows.error_log) + "\n")
+        return f"{self._be_url}/api/_load_error_log?file={name}"
+
+
+def _ms(since: float) -> int:
+    return int((time.monotonic() - since) * 1000)

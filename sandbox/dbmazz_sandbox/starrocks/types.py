@@ -1,0 +1,114 @@
+"""StarRocks column types: how they are declared, printed, stored and measured."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Kind(enum.StrEnum):
+    BOOLEAN = "BOOLEAN"
+    TINYINT = "TINYINT"
+    SMALLINT = "SMALLINT"
+    INT = "INT"
+    BIGINT = "BIGINT"
+    LARGEINT = "LARGEINT"
+    FLOAT = "FLOAT"
+    DOUBLE = "DOUBLE"
+    DECIMAL = "DECIMAL"
+    CHAR = "CHAR"
+    VARCHAR = "VARCHAR"
+    DATE = "DATE"
+    DATETIME = "DATETIME"
+    JSON = "JSON"
+    VARBINARY = "VARBINARY"
+    ARRAY = "ARRAY"
+
+
+STRING_LENGTH = 65533  # STRING is an alias of VARCHAR(65533)
+MAX_VARCHAR = 1048576  # FE max_varchar_length
+INTEGER_BITS = {Kind.TINYINT: 8, Kind.SMALLINT: 16, Kind.INT: 32, Kind.BIGINT: 64, Kind.LARGEINT: 128}
+# MERGE_TYPES: what merge_condition may name (starrocks.md 2.4); KEY_TYPES: what a primary key may hold (6).
+MERGE_TYPES = frozenset(INTEGER_BITS) | {
+    Kind.DECIMAL, Kind.FLOAT, Kind.DOUBLE, Kind.DATE, Kind.DATETIME, Kind.BOOLEAN,
+}  # fmt: skip
+KEY_TYPES = frozenset(INTEGER_BITS) | {Kind.BOOLEAN, Kind.VARCHAR, Kind.DATE, Kind.DATETIME}
+
+_DISPLAY = {Kind.TINYINT: "tinyint(4)", Kind.SMALLINT: "smallint(6)", Kind.INT: "int(11)",
+            Kind.BIGINT: "bigint(20)", Kind.LARGEINT: "largeint(40)"}  # fmt: skip
+_PHYSICAL = {Kind.INT: "INTEGER", Kind.LARGEINT: "HUGEINT", Kind.CHAR: "VARCHAR", Kind.DATETIME: "TIMESTAMP",
+             Kind.VARBINARY: "BLOB", Kind.ARRAY: "VARCHAR"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """A declared type. `length` is in bytes (CHAR, VARCHAR, VARBINARY), `item` is the element of an ARRAY."""
+
+    kind: Kind
+    length: int = 0
+    precision: int = 0
+    scale: int = 0
+    item: Type | None = None
+
+    def __str__(self) -> str:
+        """As `SHOW CREATE TABLE` prints it, lower case."""
+        if self.kind in (Kind.CHAR, Kind.VARCHAR, Kind.VARBINARY):
+            plain_binary = self.kind is Kind.VARBINARY and self.length == MAX_VARCHAR
+            return "varbinary" if plain_binary else f"{self.kind.lower()}({self.length})"
+        if self.kind is Kind.DECIMAL:
+            return f"decimal({self.precision}, {self.scale})"
+        if self.kind is Kind.ARRAY:
+            return f"array<{self.item}>"
+        return _DISPLAY.get(self.kind, self.kind.lower())
+
+    @property
+    def column_type(self) -> str:
+        """information_schema.columns.COLUMN_TYPE: MySQL's spelling for what MySQL has no name for."""
+        special = {Kind.BOOLEAN: "tinyint(1)", Kind.LARGEINT: "bigint(20) unsigned"}
+        return special.get(self.kind, str(self))
+
+    @property
+    def data_type(self) -> str:
+        """information_schema.columns.DATA_TYPE."""
+        special = {Kind.BOOLEAN: "tinyint", Kind.LARGEINT: "bigint unsigned"}
+        return special.get(self.kind, self.kind.lower())
+
+    @property
+    def physical(self) -> str:
+        """The DuckDB type. Arrays are kept as their printed text: DuckDB turns the update of a LIST column into a
+        delete and an insert, which its primary key index then refuses inside one transaction."""
+        if self.kind is Kind.DECIMAL:
+            return f"DECIMAL({self.precision},{self.scale})"
+        return _PHYSICAL.get(self.kind, self.kind.value)
+
+    @property
+    def zero(self) -> str:
+        """SQL literal that a partial update stores in a NOT NULL column without default (starrocks.md 2.3)."""
+        if self.kind in (Kind.CHAR, Kind.VARCHAR):
+            return "''"
+        if self.kind is Kind.VARBINARY:
+            return "''::BLOB"
+        if self.kind is Kind.DATE:
+            return "DATE '1970-01-01'"
+        if self.kind is Kind.DATETIME:
+            return "TIMESTAMP '1970-01-01 00:00:00'"
+        if self.kind is Kind.JSON:
+            return "'null'::JSON"
+        if self.kind is Kind.ARRAY:
+            return "'[]'"
+        return f"0::{self.physical}"
+
+    def to_dict(self) -> dict[str, object]:
+        out: dict[str, object] = {"kind": self.kind.value}
+        for name in ("length", "precision", "scale"):
+            if getattr(self, name):
+                out[name] = getattr(self, name)
+        if self.item is not None:
+            out["item"] = self.item.to_dict()
+        return out
+
+    @classmethod
+    def from_dict(cls, data: dict) -> Type:
+        item = data.get("item")
+        return cls(Kind(data["kind"]), data.get("length", 0), data.get("precision", 0), data.get("scale", 0),
+                   cls.from_dict(item) if item else None)  # fmt: skip

@@ -1,0 +1,1 @@
+"""What the checkpoint decides, without I/O: values in, values out."""

@@ -1,0 +1,128 @@
+"""CheckpointService over gRPC: requests to calls, errors to codes. No policy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+import grpc
+from dbmazz import errors
+from dbmazz.config import Settings
+from dbmazz.errors import DbmazzError, FencedError, WireError
+from dbmazz.telemetry import service_status
+from dbmazz.v1 import checkpoint_pb2 as pb
+from dbmazz.v1 import checkpoint_pb2_grpc, types_pb2
+
+from dbmazz_checkpoint import answers
+from dbmazz_checkpoint.positions import Draining, Positions
+from dbmazz_checkpoint.protocol.epochs import SystemIdentifierError
+from dbmazz_checkpoint.protocol.rates import Sample, rates
+from dbmazz_checkpoint.store.interface import StoreError
+
+FULL_NAME = "dbmazz.v1.CheckpointService"
+
+_CODES = (
+    (FencedError, grpc.StatusCode.FAILED_PRECONDITION),
+    (SystemIdentifierError, grpc.StatusCode.FAILED_PRECONDITION),
+    (StoreError, grpc.StatusCode.UNAVAILABLE),
+)
+
+
+@asynccontextmanager
+async def _typed_errors(context: grpc.aio.ServicerContext) -> AsyncIterator[None]:
+    """Ends the RPC with the code and the reason of an error of ours."""
+    try:
+        yield
+    except Draining:
+        message = "the checkpoint is stopping. Come back to the one that follows"
+        await errors.abort(context, grpc.StatusCode.UNAVAILABLE, errors.NOT_READY, message)
+    except WireError as error:
+        await errors.abort(context, grpc.StatusCode.INVALID_ARGUMENT, errors.BAD_REQUEST, str(error))
+    except DbmazzError as error:
+        code = next((code for kind, code in _CODES if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
+        await errors.abort(context, code, error.reason, str(error))
+
+
+class CheckpointService(checkpoint_pb2_grpc.CheckpointServiceServicer):
+    """The servicer; `store` is the store's description for people."""
+
+    def __init__(self, positions: Positions, settings: Settings, store: str) -> None:
+        self._positions = positions
+        self._settings = settings
+        self._store = store
+
+    async def BeginEpoch(self, request: pb.BeginEpochRequest, context: grpc.aio.ServicerContext):
+        async with _typed_errors(context):
+            issued = await self._positions.begin_epoch(answers.epoch_request(request))
+            return pb.BeginEpochResponse(epoch=issued.epoch, confirmed_lsn=issued.confirmed_lsn)
+
+    async def ReportLoaded(self, request: pb.ReportLoadedRequest, context: grpc.aio.ServicerContext):
+        async with _typed_errors(context):
+            progress = request.progress
+            part = answers.part_of(progress)
+            self._positions.report(progress.slot, progress.epoch, part, request.loaded_row_count)
+            return pb.ReportLoadedResponse()
+
+    async def WatchConfirmed(self, request: pb.WatchConfirmedRequest, context: grpc.aio.ServicerContext):
+        watch = self._positions.watch(request.slot, request.epoch)
+        async with _typed_errors(context), aclosing(watch) as announcements:
+            async for announced in announcements:
+                yield pb.WatchConfirmedResponse(
+                    confirmed_lsn=announced.confirmed_lsn, confirmed_batch_id=announced.confirmed_batch_id
+                )
+
+    async def GetStatus(self, request: pb.CheckpointServiceGetStatusRequest, context: grpc.aio.ServicerContext):
+        positions = self._positions
+        states = types_pb2.ServiceState
+        state = states.SERVICE_STATE_RETRYING if positions.failing else states.SERVICE_STATE_RUNNING
+        if positions.draining:
+            state = states.SERVICE_STATE_DRAINING
+        return pb.CheckpointServiceGetStatusResponse(
+            status=service_status("checkpoint", state, self._settings.shown(), positions.last_error),
+            store=self._store,
+            slots=[answers.slot_progress(positions, stored) for stored in positions.stored()],
+        )
+
+    async def GetCheckpoint(self, request: pb.GetCheckpointRequest, context: grpc.aio.ServicerContext):
+        async with _typed_errors(context):
+            stored = self._positions.stored_at(answers.slot_name(request.slot))
+            if stored is None:
+                message = f"nothing is stored for slot {request.slot}. BeginEpoch stores its first position"
+                await errors.abort(context, grpc.StatusCode.NOT_FOUND, errors.NOT_FOUND, message)
+            return pb.GetCheckpointResponse(
+                checkpoint=answers.checkpoint_proto(stored), confirmed_lsn=stored.confirmed_lsn
+            )
+
+    async def ListCheckpoints(self, request: pb.ListCheckpointsRequest, context: grpc.aio.ServicerContext):
+        async with _typed_errors(context):
+            limit = answers.page_size(request.page_size)
+            if request.slot:
+                found = await self._positions.history(answers.slot_name(request.slot), limit)
+            else:
+                newest_first = sorted(self._positions.stored(), key=lambda stored: -stored.update_time_us)
+                found = newest_first[:limit]
+            return pb.ListCheckpointsResponse(checkpoints=map(answers.checkpoint_proto, found))
+
+    async def StreamMetrics(self, request: pb.StreamMetricsRequest, context: grpc.aio.ServicerContext):
+        async with _typed_errors(context):
+            interval_s = answers.interval_s(request.interval)
+            before: dict[str, Sample] = {}
+            while True:
+                response, before = self._metrics(before)
+                yield response
+                if await self._positions.draining_within(interval_s):
+                    raise Draining
+
+    def _metrics(self, before: dict[str, Sample]) -> tuple[pb.StreamMetricsResponse, dict[str, Sample]]:
+        """One message, and the samples that the next one counts from."""
+        response = pb.StreamMetricsResponse()
+        response.sample_time.GetCurrentTime()
+        samples: dict[str, Sample] = {}
+        for stored in self._positions.stored():
+            progress = answers.slot_progress(self._positions, stored)
+            now = Sample(time.monotonic(), stored.epoch, progress.loaded_row_count, stored.confirmed_lsn)
+            rows, confirmed = rates(before.get(stored.slot), now)
+            response.slots.add(progress=progress, rows_per_second=rows, confirmed_bytes_per_second=confirmed)
+            samples[stored.slot] = now
+        return response, samples

@@ -1,0 +1,1 @@
+"""Where positions are kept. `interface.py` says what a store promises."""

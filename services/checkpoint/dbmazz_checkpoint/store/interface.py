@@ -1,0 +1,51 @@
+"""What a store promises, whatever it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from dbmazz.errors import STORE_UNAVAILABLE, DbmazzError
+
+from dbmazz_checkpoint.protocol.slot import Checkpoint
+
+
+class StoreError(DbmazzError):
+    """The store cannot be read or written now; a disk that is full or broken."""
+
+    reason = STORE_UNAVAILABLE
+    retriable = True
+
+
+class Store(Protocol):
+    """Durable positions. When a call that writes returns, a power cut does not take it back.
+
+    One process has the store open at a time. Every call may raise StoreError; nothing was stored then.
+    """
+
+    # For people: where it is, without secrets.
+    description: str
+
+    async def list(self) -> list[Checkpoint]:
+        """The current position of every slot, in order of slots."""
+        ...
+
+    async def get(self, slot: str) -> Checkpoint | None:
+        """The current position of a slot."""
+        ...
+
+    async def history(self, slot: str, limit: int) -> list[Checkpoint]:
+        """The recent positions of a slot, newest first: at most one per second, of which a bounded number is kept."""
+        ...
+
+    async def begin(self, checkpoint: Checkpoint) -> None:
+        """Stores a position with a new epoch; from now on `advance` refuses the epoch before it."""
+        ...
+
+    async def advance(self, checkpoints: Sequence[Checkpoint]) -> list[bool]:
+        """Moves positions forward, all in one transaction; False for each whose epoch is not the stored one."""
+        ...
+
+    async def close(self) -> None:
+        """Releases the store for another process."""
+        ...

@@ -1,0 +1,5 @@
+import sys
+
+from dbmazz_loader.app import main
+
+sys.exit(main())

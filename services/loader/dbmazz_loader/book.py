@@ -1,0 +1,62 @@
+"""What this replica has loaded: counters, latencies, and the last loads."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable
+
+import structlog
+from dbmazz.telemetry import LatencyHistogram
+from dbmazz.v1 import load_pb2, loader_pb2
+
+log = structlog.get_logger("dbmazz.loader")
+
+RECORDS = 256
+
+
+class Book:
+    """Counters since the start, and a ring of the last 256 loads."""
+
+    def __init__(self) -> None:
+        self.verdicts: Counter[int] = Counter()
+        self.rows = self.loaded_rows = self.rows_unaccounted = self.body_bytes = 0
+        self.partial_loads = self.partial_rows = 0
+        self.commit_to_visible = LatencyHistogram()
+        self._records: deque[loader_pb2.LoadRecord] = deque(maxlen=RECORDS)
+
+    def enter(self, record: loader_pb2.LoadRecord) -> None:
+        """Takes note of a load that has ended."""
+        record.end_time.GetCurrentTime()
+        self._records.append(record)
+        self.verdicts[record.verdict] += 1
+        if record.verdict != load_pb2.VERDICT_LOADED:
+            return
+        self.rows += record.row_count
+        self.loaded_rows += record.loaded_row_count
+        self.body_bytes += record.body_bytes
+        if record.partial_update:
+            self.partial_loads += 1
+            self.partial_rows += record.row_count
+        if missing := record.row_count - record.loaded_row_count:
+            self.rows_unaccounted += abs(missing)
+            log.error(
+                "rows_unaccounted",
+                table=record.table,
+                label=record.label,
+                sent=record.row_count,
+                loaded=record.loaded_row_count,
+            )
+
+    def enter_report(self, verdict: int) -> None:
+        """Takes note of a request that had nothing to load."""
+        self.verdicts[verdict] += 1
+
+    def enter_latencies(self, runs: Iterable[load_pb2.CommitRun], visible_time_s: float) -> None:
+        """Commit to visible; `visible_time_s`: when StarRocks' answer was read, in seconds since 1970."""
+        for run in runs:
+            self.commit_to_visible.record(visible_time_s * 1e3 - run.commit_time_us / 1e3, run.row_count)
+
+    def last(self, table: str, count: int) -> list[loader_pb2.LoadRecord]:
+        """The last loads (of one table, or of all when it is empty), newest first."""
+        found = (record for record in reversed(self._records) if not table or record.table == table)
+        return [record for record, _ in zip(found, range(count), strict=False)]

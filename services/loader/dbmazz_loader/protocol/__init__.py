@@ -1,0 +1,1 @@
+"""What StarRocks is told and what it answers, as values: no sockets, no clock, no gRPC."""

@@ -1,0 +1,1 @@
+"""StarRocks: Stream Load over HTTP, DDL and metadata over the MySQL port."""

@@ -1,0 +1,5 @@
+import sys
+
+from dbmazz_reader.app import main
+
+sys.exit(main())

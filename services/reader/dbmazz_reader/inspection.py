@@ -1,0 +1,102 @@
+"""TailChanges: sealed batches as readable rows, for people. Costs nothing while nobody listens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from dbmazz.lsn import Lsn
+from dbmazz.relation import Relation
+from dbmazz.rows import ABSENT, NULL, PackedRows, unpack
+from dbmazz.v1 import change_pb2, reader_pb2
+
+from dbmazz_reader.protocol.cuts import SealedBatch
+
+QUEUE_ROWS = 1_000
+
+
+@dataclass(eq=False)
+class Listener:
+    """One caller: its filters, and rows that it has not taken yet."""
+
+    tables: frozenset[str]
+    operations: frozenset[int]
+    queue: asyncio.Queue[reader_pb2.TailChangesResponse] = field(default_factory=lambda: asyncio.Queue(QUEUE_ROWS))
+    dropped: int = 0
+
+    def wants(self, relation: Relation) -> bool:
+        """True when rows of this table may interest the caller."""
+        return not self.tables or relation.qualified_name in self.tables
+
+
+class Inspection:
+    """All callers."""
+
+    def __init__(self) -> None:
+        self._listeners: set[Listener] = set()
+
+    def offer(self, sealed: SealedBatch) -> None:
+        """A batch on its way. Never waits: rows that a caller has no room for are counted and dropped."""
+        if not self._listeners or sealed.batch.kind != change_pb2.BATCH_KIND_ROWS:
+            return
+        listeners = [listener for listener in self._listeners if listener.wants(sealed.relation)]
+        if listeners:
+            rows = unpack(sealed.batch, len(sealed.relation.columns))
+            for listener in listeners:
+                _fill(listener, sealed.relation, rows)
+
+    @contextlib.contextmanager
+    def listening(self, tables: frozenset[str], operations: frozenset[int]) -> Iterator[Listener]:
+        """Rows go to the listener's queue from now until it leaves."""
+        listener = Listener(tables, operations)
+        self._listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+
+def _fill(listener: Listener, relation: Relation, rows: PackedRows) -> None:
+    run_ends: Iterator[tuple[int, int]] = _runs(rows)
+    run, end = next(run_ends)
+    for row in range(rows.row_count):
+        if row == end:
+            run, end = next(run_ends)
+        if listener.operations and rows.ops[row] not in listener.operations:
+            continue
+        if listener.queue.full():
+            listener.dropped += 1
+            continue
+        response = _readable(relation, rows, row, run)
+        response.dropped_count, listener.dropped = listener.dropped, 0
+        listener.queue.put_nowait(response)
+
+
+def _runs(rows: PackedRows) -> Iterator[tuple[int, int]]:
+    end = 0
+    for run, count in enumerate(rows.run_row_counts):
+        end += count
+        yield run, end
+
+
+def _readable(relation: Relation, rows: PackedRows, row: int, run: int) -> reader_pb2.TailChangesResponse:
+    response = reader_pb2.TailChangesResponse(
+        table=relation.qualified_name,
+        operation=rows.ops[row],
+        commit_lsn=str(Lsn(rows.commit_lsns[run])),
+        xid=rows.xids[run],
+    )
+    response.commit_time.FromMicroseconds(rows.commit_times[run])
+    for index, column in enumerate(relation.columns):
+        cell = rows.cell(row, index)
+        shown = response.cells.add(column=column.name)
+        if isinstance(cell, bytes):
+            # The source's encoding was converted to UTF-8 by the server; a SQL_ASCII database converts nothing.
+            shown.text = cell.decode(errors="replace")
+        elif cell == NULL:
+            shown.null = True
+        elif cell == ABSENT:
+            shown.absent = True
+    return response

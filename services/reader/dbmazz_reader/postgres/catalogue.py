@@ -1,0 +1,197 @@
+"""What PostgreSQL's catalogue says about published tables and the slot."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import psycopg
+from dbmazz.errors import SourceUnavailable
+from dbmazz.lsn import Lsn
+from dbmazz.relation import ReplicaIdentity, TypeFamily
+
+from dbmazz_reader.postgres import queries
+from dbmazz_reader.postgres.connecting import connect
+from dbmazz_reader.postgres.errors import source_error
+from dbmazz_reader.protocol.relations import Table, TableColumn, TypeInfo
+from dbmazz_reader.protocol.resume import Slot
+
+T = TypeVar("T")
+
+QUERY_S = 30.0
+_FAMILIES = {"e": TypeFamily.ENUM, "c": TypeFamily.COMPOSITE, "r": TypeFamily.RANGE, "m": TypeFamily.RANGE}
+# int2vector and oidvector are arrays to the catalogue, but their text is `1 2`, not `{1,2}`.
+_VECTORS = (22, 30)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """Version number (160014), wal_level, role, database, right to replicate, wal_sender_timeout in ms (0: none)."""
+
+    version: int
+    wal_level: str
+    role: str
+    database: str
+    may_replicate: bool
+    wal_sender_timeout_ms: int
+
+    @property
+    def major(self) -> int:
+        """14 to 18."""
+        return self.version // 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class UserTable:
+    """A table that could be replicated; `keyed` when its rows can be told apart."""
+
+    relation_id: int
+    schema: str
+    name: str
+    persistence: str
+    replica_identity: str
+    keyed: bool
+
+    @property
+    def qualified_name(self) -> str:
+        """schema.table, not quoted."""
+        return f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class SlotHealth:
+    """The slot as the server shows it, with the WAL kept for it and the end of the WAL."""
+
+    slot: Slot
+    retained_wal_bytes: int
+    wal_end: int
+
+
+class Catalogue:
+    """One connection for questions, dialled when first needed and again when it broke."""
+
+    def __init__(self, source_url: str) -> None:
+        self._source_url = source_url
+        self._connection: psycopg.AsyncConnection | None = None
+        self._dialling = asyncio.Lock()
+        self.major = 0
+
+    async def close(self) -> None:
+        """Ends the connection."""
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def rows(self, statement: str, doing: str, *, fix: str = "", **parameters: object) -> list[tuple]:
+        """All rows of a statement; [] for one that has none. Errors are those of errors.py."""
+
+        async def ask(cursor: psycopg.AsyncCursor) -> list[tuple]:
+            await cursor.execute(statement, parameters or None)
+            return await cursor.fetchall() if cursor.description else []
+
+        return await self.run(ask, doing, fix)
+
+    async def run(self, ask: Callable[[psycopg.AsyncCursor], Awaitable[T]], doing: str, fix: str = "") -> T:
+        """What `ask` makes of a cursor, under a deadline."""
+        connection = await self._connected()
+        try:
+            async with asyncio.timeout(QUERY_S), connection.cursor() as cursor:
+                return await ask(cursor)
+        except psycopg.Error as error:
+            raise source_error(error, doing, fix) from None
+        except TimeoutError:
+            raise SourceUnavailable(f"{doing}: no answer within {QUERY_S:.0f} s", "It is tried again") from None
+
+    async def _connected(self) -> psycopg.AsyncConnection:
+        async with self._dialling:
+            if self._connection is None or self._connection.closed:
+                self._connection = await connect(self._source_url)
+            return self._connection
+
+    async def server(self) -> ServerInfo:
+        """Who answers."""
+        (row,) = await self.rows(queries.SERVER, "asking the server for its settings")
+        info = ServerInfo(*row)
+        self.major = info.major
+        return info
+
+    async def publication_exists(self, name: str) -> bool:
+        """True when there is a publication of this name in the database."""
+        doing = "looking for the publication"
+        return bool(await self.rows("SELECT 1 FROM pg_publication WHERE pubname = %(name)s", doing, name=name))
+
+    async def user_tables(self) -> list[UserTable]:
+        """All tables that could be replicated, by name."""
+        return [UserTable(*row) for row in await self.rows(queries.USER_TABLES, "listing the tables")]
+
+    async def tables(self, publication: str, relation_id: int | None = None) -> list[Table]:
+        """The published tables by name, or the one asked for when it is published."""
+        statement = queries.TABLES.format(attnames="p.attnames" if self.major >= 15 else "NULL")
+        doing = "reading the tables of the publication"
+        only = None if relation_id is None else [relation_id]
+        found = await self.rows(statement, doing, publication=publication, relations=only)
+        relations = [row[0] for row in found]
+        columns = defaultdict(list)
+        generated = self.major >= 18
+        for row in await self.rows(queries.COLUMNS, doing, relations=relations, generated=generated):
+            columns[row[0]].append(TableColumn(*row[1:]))
+        primary, identity = defaultdict(list), defaultdict(list)
+        for oid, is_primary, is_identity, name in await self.rows(queries.KEYS, doing, relations=relations):
+            if is_primary:
+                primary[oid].append(name)
+            if is_identity:
+                identity[oid].append(name)
+        return [
+            Table(
+                relation_id=oid,
+                schema=schema,
+                name=name,
+                replica_identity=ReplicaIdentity.from_relreplident(letter),
+                columns=tuple(c for c in columns[oid] if published is None or c.name in published),
+                primary_key=tuple(primary[oid]),
+                identity_key=tuple(identity[oid]),
+                persistence=persistence,
+                row_estimate=int(estimate or 0),
+            )
+            for oid, schema, name, letter, persistence, published, estimate in found
+        ]
+
+    async def types(self, oids: Iterable[int]) -> dict[int, TypeInfo]:
+        """Types by OID, below their domains; a type that no longer exists is missing."""
+        found = await self.rows(queries.TYPES, "reading types", types=sorted(set(oids)))
+        return {row[0]: _type_info(*row) for row in found}
+
+    async def slot(self, name: str) -> SlotHealth | None:
+        """The slot; None when it does not exist."""
+        trouble = "''"
+        if self.major >= 17:
+            trouble = "coalesce(invalidation_reason, '')"
+        elif self.major == 16:
+            trouble = "CASE WHEN conflicting THEN 'conflict with recovery' ELSE '' END"
+        statement = queries.SLOT.format(trouble=trouble, wal_end=queries.WAL_END)
+        found = await self.rows(statement, "looking at the replication slot", slot=name)
+        if not found:
+            return None
+        plugin, database, confirmed, restart, wal_status, why, retained, wal_end = found[0]
+        slot = Slot(
+            name, plugin or "", database or "", _lsn(confirmed), _lsn(restart), wal_status or "", trouble=why or ""
+        )
+        return SlotHealth(slot, max(retained or 0, 0), _lsn(wal_end))
+
+
+def _lsn(text: str | None) -> int:
+    return Lsn.parse(text) if text else 0
+
+
+def _type_info(
+    declared: int, name: str, base: int, kind: str, category: str, delimiter: str, modifier: int, element: int
+) -> TypeInfo:
+    family = _FAMILIES.get(kind, TypeFamily.SCALAR)
+    # box[] separates its elements by `;`: it travels as text.
+    if category == "A" and element and base not in _VECTORS and delimiter == ",":
+        family = TypeFamily.ARRAY
+    else:
+        element = 0
+    return TypeInfo(declared, name, family, base, element, modifier if declared != base else -1)

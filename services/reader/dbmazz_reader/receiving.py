@@ -1,0 +1,179 @@
+"""From the socket to sealed batches: the one task that reads, decodes, cuts and beats."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import structlog
+from dbmazz.errors import SourceError
+
+from dbmazz_reader.confirming import Confirmation
+from dbmazz_reader.feed import Feed
+from dbmazz_reader.inspection import Inspection
+from dbmazz_reader.postgres.catalogue import Catalogue
+from dbmazz_reader.postgres.readback import read_back
+from dbmazz_reader.postgres.stream import ReplicationStream
+from dbmazz_reader.protocol.cuts import Cutter, SealedBatch
+from dbmazz_reader.protocol.decoder import Decoder, RelationSeen, TruncateSeen
+from dbmazz_reader.protocol.frames import KEEPALIVE, XLOG_DATA, Keepalive, keepalive, unknown_frame, xlog_data
+from dbmazz_reader.protocol.pgoutput import RelationMessage
+from dbmazz_reader.tables import ReplicatedTable, Tables
+
+log = structlog.get_logger("dbmazz.reader")
+
+# How often the loop looks around when nothing happens.
+IDLE_S = 0.25
+HEARTBEAT_S = 1.0
+
+
+class Receiver:
+    """Reads one replication stream until it is told to stop."""
+
+    def __init__(
+        self,
+        stream: ReplicationStream,
+        catalogue: Catalogue,
+        publication: str,
+        tables: Tables,
+        decoder: Decoder,
+        cutter: Cutter,
+        feed: Feed,
+        confirmation: Confirmation,
+        inspection: Inspection,
+        interval_s: float,
+    ) -> None:
+        self.tables = tables
+        self.decoder = decoder
+        self.cutter = cutter
+        self.received_lsn = cutter.safe_lsn
+        self.server_lsn = cutter.safe_lsn
+        self.warnings: dict[int, str] = {}
+        self._stream = stream
+        self._catalogue = catalogue
+        self._publication = publication
+        self._feed = feed
+        self._confirmation = confirmation
+        self._inspection = inspection
+        self._interval_s = interval_s
+        self._opened_at = 0.0
+        self._beaten_at = 0.0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Reads until `stop`; then everything that was read is in batches."""
+        while not stop.is_set():
+            if self._feed.retention.full:
+                # Not reading is what makes PostgreSQL wait; status updates go out all the same.
+                await self._feed.progress(self._patience())
+            elif await self._stream.readable(self._patience()):
+                await self._take(await self._stream.receive())
+            if self.decoder.open and time.monotonic() >= self._opened_at + self._interval_s:
+                await self.cut()
+            self._beat()
+        await self.cut()
+
+    async def cut(self) -> None:
+        """Seals all open lanes and sends them off."""
+        for lane in self.decoder.open:
+            if lane.readbacks:
+                completed, gone = await read_back(self._catalogue, lane)
+                log.debug("values_read_back", table=lane.relation.qualified_name, completed=completed, gone=gone)
+        self._send(self.cutter.cut(self.decoder))
+
+    def seed(self, tables: list[ReplicatedTable]) -> None:
+        """One schema barrier per table, so that empty tables exist in the target as well."""
+        self._send([self.cutter.schema(table.lane, table.relation) for table in tables])
+
+    def _send(self, batches: list[SealedBatch]) -> None:
+        for sealed in batches:
+            table = self.tables.of_lane(sealed.lane)
+            if table is not None:
+                table.row_count += sealed.batch.row_count
+            self._inspection.offer(sealed)
+        if batches:
+            self._feed.append(batches)
+
+    def _patience(self) -> float:
+        if not self.decoder.open:
+            return IDLE_S
+        return min(max(self._opened_at + self._interval_s - time.monotonic(), 0.0), IDLE_S)
+
+    async def _take(self, frames: list[memoryview]) -> None:
+        messages: list[tuple[int, bytes]] = []
+        for frame in frames:
+            kind = frame[0]
+            if kind == XLOG_DATA:
+                messages.append(xlog_data(frame))
+            elif kind == KEEPALIVE:
+                # What a keepalive says about the position holds behind the messages before it.
+                await self._decode(messages)
+                messages = []
+                self._kept_alive(keepalive(frame))
+            else:
+                raise unknown_frame(frame)
+        await self._decode(messages)
+
+    async def _decode(self, messages: list[tuple[int, bytes]]) -> None:
+        if not messages:
+            return
+        decoder = self.decoder
+        at = 0
+        while at < len(messages):
+            if not decoder.open:
+                self._opened_at = time.monotonic()
+            at, event = decoder.decode(messages, at)
+            if isinstance(event, RelationSeen):
+                await self._described(event.message)
+            elif isinstance(event, TruncateSeen):
+                await self.cut()
+                self._send([self.cutter.truncate(lane, event.lsn) for lane in event.lanes])
+            elif event is not None:
+                await self.cut()
+        self.received_lsn = max(self.received_lsn, messages[-1][0], decoder.committed_lsn)
+        self.server_lsn = max(self.server_lsn, self.received_lsn)
+
+    def _kept_alive(self, message: Keepalive) -> None:
+        self.server_lsn = max(self.server_lsn, message.wal_end)
+        self.received_lsn = max(self.received_lsn, message.wal_end)
+        if self.decoder.transaction is None:
+            # The walsender has sent every transaction that was committed before this position, and all were decoded.
+            self.decoder.committed_lsn = max(self.decoder.committed_lsn, message.wal_end)
+        self._confirmation.answer(message)
+
+    def _beat(self) -> None:
+        """On an idle or filtered database the WAL of others would pile up behind a position that no row moves."""
+        decoder = self.decoder
+        if decoder.open or decoder.transaction is not None or not self._feed.retention.empty:
+            return
+        now = time.monotonic()
+        if decoder.committed_lsn > self.cutter.safe_lsn and now >= self._beaten_at + HEARTBEAT_S:
+            self._beaten_at = now
+            self._send([self.cutter.heartbeat(decoder.committed_lsn)])
+
+    async def _described(self, message: RelationMessage) -> None:
+        """Binds a relation to its lane, after a look into the catalogue when it is new or was described before."""
+        known = self.tables.unchanged(message)
+        if known is not None:
+            self.decoder.bind(message.relation_id, known.builder)
+            return
+        found = await self._catalogue.tables(self._publication, message.relation_id)
+        if self.tables.get(message.relation_id) is None and not (found and self.tables.wanted(message)):
+            # A partition beside its root, a table that TABLES does not mean, or one that was taken out before this session.
+            log.info("relation_left_out", table=f"{message.schema}.{message.name}")
+            self.decoder.bind(message.relation_id, None)
+            return
+        types = await self._catalogue.types(column.type_oid for column in message.columns)
+        try:
+            table, changed = self.tables.described(message, found[0] if found else None, types)
+        except SourceError as error:
+            # One table that cannot be replicated must not stop the others; it is told at every look at the status.
+            log.error("table_left_out", table=f"{message.schema}.{message.name}", error=str(error))
+            self.warnings[message.relation_id] = f"{error.message}; the table is left out. {error.way_out}"
+            self.decoder.bind(message.relation_id, None)
+            return
+        self.warnings.pop(message.relation_id, None)
+        if changed:
+            await self.cut()
+            log.info("relation_changed", table=table.relation.qualified_name, version=table.relation.schema_version)
+            self._send([self.cutter.schema(table.lane, table.relation)])
+        self.decoder.bind(message.relation_id, table.builder)

@@ -1,0 +1,151 @@
+"""dbmazz.v1.ReaderService: maps gRPC to the feed, the status and the inspection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc
+from dbmazz.config import Settings
+from dbmazz.errors import BAD_REQUEST, NOT_READY, WireError, abort
+from dbmazz.lsn import Lsn
+from dbmazz.target import target_table_name
+from dbmazz.telemetry import service_status
+from dbmazz.v1 import reader_pb2, reader_pb2_grpc
+from dbmazz.wire import relation_to_proto
+
+from dbmazz_reader.feed import Link
+from dbmazz_reader.protocol.states import service_state
+from dbmazz_reader.status import Status, Streaming
+from dbmazz_reader.tables import ReplicatedTable
+
+_INVALID = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class ReaderService(reader_pb2_grpc.ReaderServiceServicer):
+    """The servicer; one for the life of the process."""
+
+    def __init__(self, settings: Settings, status: Status) -> None:
+        self._settings = settings
+        self._status = status
+
+    async def StreamChanges(self, request_iterator, context: grpc.aio.ServicerContext) -> None:
+        """Leases lanes to the caller until either side ends it."""
+        request = await context.read()
+        if request is grpc.aio.EOF or request.WhichOneof("event") != "hello" or not request.hello.replica:
+            await abort(context, _INVALID, BAD_REQUEST, "the first request must be hello with the name of the replica")
+        feed = self._status.feed
+        if feed is None:
+            message = f"the reader does not stream now ({self._status.state.value}); dial again"
+            await abort(context, grpc.StatusCode.UNAVAILABLE, NOT_READY, message)
+        await context.write(reader_pb2.StreamChangesResponse(session=feed.session))
+        link = feed.connect(request.hello.replica)
+        try:
+            refused = await _converse(link, context)
+        finally:
+            link.disconnect()
+        if refused:
+            await abort(context, _INVALID, BAD_REQUEST, refused)
+
+    async def GetStatus(self, request, context) -> reader_pb2.ReaderServiceGetStatusResponse:
+        """State, positions and counters."""
+        status, settings = self._status, self._settings
+        response = reader_pb2.ReaderServiceGetStatusResponse(
+            status=service_status("reader", service_state(status.state), settings.shown(), status.last_error),
+            slot=settings.source_slot_name,
+            publication=settings.source_publication_name,
+            retained_bytes_limit=settings.retained_bytes,
+            warnings=status.all_warnings(),
+        )
+        if status.streaming is not None:
+            _positions(response, status.streaming)
+        if status.slot_health is not None:
+            slot = status.slot_health.slot
+            response.slot_status.wal_status = slot.wal_status
+            response.slot_status.retained_wal_bytes = status.slot_health.retained_wal_bytes
+            response.slot_status.restart_lsn = str(Lsn(slot.restart_lsn))
+            response.slot_status.confirmed_flush_lsn = str(Lsn(slot.confirmed_flush_lsn))
+            response.slot_status.read_time.FromMicroseconds(int(status.slot_read_time * 1e6))
+        return response
+
+    async def ListTables(self, request, context) -> reader_pb2.ListTablesResponse:
+        """The tables of the last session."""
+        streaming = self._status.streaming
+        tables = [] if streaming is None else [_table(table, streaming) for table in streaming.receiver.tables]
+        return reader_pb2.ListTablesResponse(tables=tables)
+
+    async def TailChanges(self, request, context) -> AsyncIterator[reader_pb2.TailChangesResponse]:
+        """Decoded rows from now on."""
+        if request.row_limit < 0:
+            await abort(context, _INVALID, BAD_REQUEST, "row_limit is negative; it takes 0 for no end")
+        filters = frozenset(request.tables), frozenset(request.operations)
+        with self._status.inspection.listening(*filters) as listener:
+            # Tells the caller that every row from here on is seen.
+            await context.send_initial_metadata(())
+            sent = 0
+            while not request.row_limit or sent < request.row_limit:
+                yield await listener.queue.get()
+                sent += 1
+
+
+async def _converse(link: Link, context: grpc.aio.ServicerContext) -> str:
+    """Sends and listens until one side has enough; what the caller did wrong, "" for nothing."""
+    async with asyncio.TaskGroup() as group:
+        sending = group.create_task(_send(link, context))
+        listening = group.create_task(_listen(link, context))
+        done, _ = await asyncio.wait((sending, listening), return_when=asyncio.FIRST_COMPLETED)
+        sending.cancel()
+        listening.cancel()
+    return listening.result() if listening in done else ""
+
+
+async def _send(link: Link, context: grpc.aio.ServicerContext) -> None:
+    async for event in link.events():
+        await context.write(event)
+
+
+async def _listen(link: Link, context: grpc.aio.ServicerContext) -> str:
+    while (request := await context.read()) is not grpc.aio.EOF:
+        event = request.WhichOneof("event")
+        if event == "ack":
+            try:
+                link.acknowledge(request.ack)
+            except WireError as error:
+                return str(error)
+        elif event == "goodbye":
+            link.goodbye()
+        else:
+            return "only ack and goodbye may follow hello"
+    return ""
+
+
+def _positions(response: reader_pb2.ReaderServiceGetStatusResponse, streaming: Streaming) -> None:
+    receiver, decoder, feed = streaming.receiver, streaming.receiver.decoder, streaming.feed
+    response.epoch = feed.epoch
+    response.received_lsn = str(Lsn(receiver.received_lsn))
+    response.confirmed_lsn = str(Lsn(streaming.confirmation.lsn))
+    response.server_lsn = str(Lsn(receiver.server_lsn))
+    response.lag_bytes = max(receiver.server_lsn - streaming.confirmation.lsn, 0)
+    response.row_count = decoder.row_count
+    response.transaction_count = decoder.transaction_count
+    response.batch_count = receiver.cutter.batch_count
+    response.unchanged_toast_count = decoder.unchanged_toast_count
+    response.retained_bytes = feed.retention.bytes
+    response.transformers.extend(feed.transformers)
+
+
+def _table(table: ReplicatedTable, streaming: Streaming) -> reader_pb2.ReplicatedTable:
+    generation, transformer = streaming.feed.holder(table.lane)
+    unread = reader_pb2.TABLE_STATE_STREAMING_WITHOUT_SNAPSHOT
+    return reader_pb2.ReplicatedTable(
+        name=table.relation.qualified_name,
+        target_table=target_table_name(table.relation.schema, table.relation.name),
+        state=unread if table.preexisting_rows else reader_pb2.TABLE_STATE_STREAMING,
+        relation=relation_to_proto(table.relation),
+        lane=table.lane,
+        generation=generation,
+        transformer=transformer,
+        row_count=table.row_count,
+        preexisting_row_estimate=table.preexisting_rows,
+        warning=table.warning,
+    )

@@ -1,0 +1,163 @@
+"""One replication session, which is one epoch: prepare, decide where to start, acquire the slot, stream, drain.
+
+A session ends by an error or by `stop`. Another can follow it in the same process; nothing is carried over but what people
+should know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+from dbmazz.config import Settings
+from dbmazz.lsn import Lsn
+
+from dbmazz_reader.checkpointing import CheckpointClient
+from dbmazz_reader.confirming import Confirmation
+from dbmazz_reader.feed import Feed
+from dbmazz_reader.postgres.catalogue import Catalogue
+from dbmazz_reader.postgres.setup import Prepared, prepare
+from dbmazz_reader.postgres.stream import ReplicationStream
+from dbmazz_reader.protocol import resume
+from dbmazz_reader.protocol.cuts import Cutter
+from dbmazz_reader.protocol.decoder import Decoder
+from dbmazz_reader.receiving import Receiver
+from dbmazz_reader.status import Status, Streaming
+from dbmazz_reader.tables import Tables
+
+log = structlog.get_logger("dbmazz.reader")
+
+SLOT_POLL_S = 10.0
+DRAIN_S = 5.0
+
+
+class Session:
+    """Runs once."""
+
+    def __init__(self, settings: Settings, checkpoint: CheckpointClient, status: Status) -> None:
+        self._settings = settings
+        self._checkpoint = checkpoint
+        self._status = status
+        self._catalogue = Catalogue(settings.source_url)
+
+    async def run(self, stop: asyncio.Event, on_streaming: Callable[[], Awaitable[None]]) -> None:
+        """Streams until `stop`, then drains; or raises what ended it, alone or in a group."""
+        stream: ReplicationStream | None = None
+        try:
+            prepared = await prepare(self._catalogue, self._settings)
+            self._status.warnings = prepared.warnings
+            stream = await ReplicationStream.open(self._settings.source_url)
+            server, start = await self._decide(stream)
+            self._remember_unread(prepared, new_slot=start.create)
+            if start.create:
+                start = resume.Start(await stream.create_slot(self._settings.source_slot_name), create=True)
+            log.info("resuming", slot=self._settings.source_slot_name, lsn=str(Lsn(start.lsn)), new_slot=start.create)
+            await stream.start(self._settings.source_slot_name, self._settings.source_publication_name, start.lsn)
+            await self._stream(stream, prepared, server, start, stop, on_streaming)
+        finally:
+            if self._status.streaming is not None:
+                self._status.streaming.feed.close()
+            if stream is not None:
+                await stream.close()
+            await self._catalogue.close()
+
+    async def _decide(self, stream: ReplicationStream) -> tuple[resume.Server, resume.Start]:
+        server = resume.Server(*await stream.identify())
+        health = await self._catalogue.slot(self._settings.source_slot_name)
+        stored = await self._checkpoint.stored()
+        slot = health.slot if health else None
+        return server, resume.decide(self._settings.source_slot_name, server, slot, stored)
+
+    def _remember_unread(self, prepared: Prepared, *, new_slot: bool) -> None:
+        for table in prepared.tables:
+            if table.row_estimate and (new_slot or table.relation_id in prepared.added):
+                self._status.preexisting.setdefault(table.relation_id, table.row_estimate)
+
+    async def _stream(
+        self,
+        stream: ReplicationStream,
+        prepared: Prepared,
+        server: resume.Server,
+        start: resume.Start,
+        stop: asyncio.Event,
+        on_streaming: Callable[[], Awaitable[None]],
+    ) -> None:
+        confirmation = Confirmation(stream, start.lsn, self._status_interval(prepared))
+        async with asyncio.TaskGroup() as group:
+            # The slot is ours, so the server waits for status updates from now on, also while the checkpoint is asked.
+            background = [group.create_task(confirmation.send_forever())]
+            epoch, confirmed_lsn = await self._checkpoint.begin_epoch(server, start.lsn)
+            confirmation.advance(confirmed_lsn, 0)
+            background.append(group.create_task(confirmation.follow(self._checkpoint, epoch)))
+            background.append(group.create_task(self._watch_slot()))
+            streaming = await self._streaming(stream, prepared, server, epoch, confirmation)
+            self._status.streaming = streaming
+            log.info("streaming", epoch=epoch, confirmed_lsn=str(Lsn(confirmation.lsn)), tables=len(prepared.tables))
+            await on_streaming()
+            await streaming.receiver.run(stop)
+            await self._drain(streaming)
+            for task in background:
+                task.cancel()
+
+    async def _streaming(
+        self,
+        stream: ReplicationStream,
+        prepared: Prepared,
+        server: resume.Server,
+        epoch: int,
+        confirmation: Confirmation,
+    ) -> Streaming:
+        settings = self._settings
+        tables = Tables(settings.tables)
+        types = await self._catalogue.types(column.type_oid for table in prepared.tables for column in table.columns)
+        seeded = tables.seed(prepared.tables, types, self._status.preexisting)
+        for table in seeded:
+            if table.warning:
+                log.warning("table_not_loaded", table=table.relation.qualified_name, warning=table.warning)
+        feed = Feed(settings.source_slot_name, server.system_identifier, epoch, settings.retained_bytes)
+        receiver = Receiver(
+            stream=stream,
+            catalogue=self._catalogue,
+            publication=settings.source_publication_name,
+            tables=tables,
+            decoder=Decoder(settings.batch_rows, settings.batch_bytes, readback=settings.toast_readback),
+            cutter=Cutter(epoch, confirmation.lsn),
+            feed=feed,
+            confirmation=confirmation,
+            inspection=self._status.inspection,
+            interval_s=settings.batch_interval_ms / 1000,
+        )
+        receiver.server_lsn = max(receiver.server_lsn, server.wal_end)
+        receiver.seed(seeded)
+        return Streaming(feed, receiver, confirmation)
+
+    async def _drain(self, streaming: Streaming) -> None:
+        """What was read is waited for, for a while; what is left comes again in the next session."""
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                while not streaming.feed.retention.empty and streaming.feed.transformers:
+                    await streaming.feed.progress(DRAIN_S)
+                if streaming.feed.retention.empty:
+                    await streaming.confirmation.reached(streaming.receiver.cutter.batch_count)
+        except TimeoutError:
+            log.warning("drain_incomplete", retained_bytes=streaming.feed.retention.bytes)
+        await streaming.confirmation.send()
+        log.info("drained", confirmed_lsn=str(Lsn(streaming.confirmation.lsn)))
+
+    def _status_interval(self, prepared: Prepared) -> float:
+        """STATUS_INTERVAL_S, or less when the server's patience asks for it."""
+        patience_s = prepared.server.wal_sender_timeout_ms / 1000
+        return min(self._settings.status_interval_s, patience_s / 3) if patience_s else self._settings.status_interval_s
+
+    async def _watch_slot(self) -> None:
+        while True:
+            health = await self._catalogue.slot(self._settings.source_slot_name)
+            self._status.slot_health, self._status.slot_read_time = health, time.time()
+            if health is not None and health.slot.wal_status in ("unreserved", "lost"):
+                log.warning("slot_in_danger", wal_status=health.slot.wal_status, retained=health.retained_wal_bytes)
+            if health is not None and self._status.streaming is not None:
+                receiver = self._status.streaming.receiver
+                receiver.server_lsn = max(receiver.server_lsn, health.wal_end)
+            await asyncio.sleep(SLOT_POLL_S)

@@ -1,0 +1,53 @@
+"""What the reader can say about itself at any moment; the service maps it to protos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dbmazz_reader.confirming import Confirmation
+from dbmazz_reader.feed import Feed
+from dbmazz_reader.inspection import Inspection
+from dbmazz_reader.postgres.catalogue import SlotHealth
+from dbmazz_reader.protocol.states import SessionState
+from dbmazz_reader.receiving import Receiver
+
+
+@dataclass(slots=True)
+class Streaming:
+    """The parts of a session that streams."""
+
+    feed: Feed
+    receiver: Receiver
+    confirmation: Confirmation
+
+
+@dataclass
+class Status:
+    """Shared by the sessions, one after another, and the service. `streaming` is that of the last session that got so far;
+    its feed is closed once the session has ended."""
+
+    state: SessionState = SessionState.CONNECTING
+    last_error: str = ""
+    warnings: list[str] = field(default_factory=list)
+    streaming: Streaming | None = None
+    slot_health: SlotHealth | None = None
+    slot_read_time: float = 0.0
+    # Relations that held rows before the slot existed, or before they were published, and about how many: nobody has
+    # read those rows.
+    preexisting: dict[int, int] = field(default_factory=dict)
+    inspection: Inspection = field(default_factory=Inspection)
+
+    @property
+    def feed(self) -> Feed | None:
+        """The feed that transformers may join now."""
+        if self.streaming is None or self.streaming.feed.closed:
+            return None
+        return self.streaming.feed
+
+    def all_warnings(self) -> list[str]:
+        """Of the source, of tables, and of tables that were left out meanwhile."""
+        found = list(self.warnings)
+        if self.streaming is not None:
+            found += [table.warning for table in self.streaming.receiver.tables if table.warning]
+            found += self.streaming.receiver.warnings.values()
+        return found

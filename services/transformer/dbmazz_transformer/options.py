@@ -1,0 +1,27 @@
+"""What all lanes share: limits of windows, how rows are written, pauses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dbmazz.config import Settings
+
+from dbmazz_transformer.protocol.window import WindowLimits
+
+
+@dataclass(frozen=True)
+class LaneOptions:
+    """`version_guard`: auto, on or off. The pauses are in seconds; those between retries grow from first to cap."""
+
+    limits: WindowLimits
+    soft_delete: bool = True
+    version_guard: str = "auto"
+    retry_first_s: float = 0.2
+    retry_cap_s: float = 10.0
+    park_s: float = 30.0
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> LaneOptions:
+        """What the variables say."""
+        limits = WindowLimits(settings.flush_size, settings.flush_bytes, settings.flush_interval_ms / 1000)
+        return cls(limits, soft_delete=settings.soft_delete, version_guard=settings.version_guard)

@@ -1,0 +1,1 @@
+"""Folding, grouping and encoding: bytes and values in, values out. No event loop, socket, clock or driver."""
