@@ -21,7 +21,7 @@ from dbmazz.target import Codec, target_type
 
 from dbmazz_cli.array_literal import parse_array
 
-_FLOAT4, _BOX = 700, 603
+_BOX = 603
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 _PLAIN_DATE = re.compile(r"\d{4}-\d\d-\d\d(?!.* BC$)")
 _BOOLEANS = {"t": True, "f": False, "1": True, "0": False, "true": True, "false": False}
@@ -78,8 +78,6 @@ def comparable(column: Column) -> Comparable:
         element = _elements(kind.element or Codec.TEXT)
         delimiter = ";" if column.element_type_oid == _BOX else ","
         return Comparable(column.name, lambda text: _canonical(parse_array(text, element, delimiter)), _document, False)
-    if kind.codec is Codec.FLOAT and column.oid == _FLOAT4:
-        return Comparable(column.name, _expected_float4, _float4, False)
     expected, found = _CODECS[kind.codec]
     return Comparable(column.name, expected, found, kind.codec is Codec.JSON)
 
@@ -186,6 +184,7 @@ _CODECS: dict[Codec, tuple[Callable[[str], Any], Callable[[bytes], Any]]] = {
     Codec.NUMBER: (int, int),
     Codec.DECIMAL: (_expected_decimal, _decimal),
     Codec.FLOAT: (_expected_float, float),
+    Codec.REAL: (_expected_float4, _float4),
     Codec.BOOL: (_boolean, _boolean),
     Codec.TEXT: (str.encode, bytes),
     Codec.JSON: (_document, _document),

@@ -37,8 +37,11 @@ class Codec(Enum):
     NUMBER = "number"
     # As NUMBER, but NaN and infinities (numeric) have no place in the target: policy.
     DECIMAL = "decimal"
-    # As DECIMAL, for float4 and float8.
+    # As DECIMAL, for float8.
     FLOAT = "float"
+    # As FLOAT, for float4: its largest number in PostgreSQL's shortest text, 3.4028235e+38, read as a double is more
+    # than a FLOAT holds, so it is written out.
+    REAL = "real"
     # `t` and `f`.
     BOOL = "bool"
     # A JSON string of the text.
@@ -78,7 +81,7 @@ _SCALARS: dict[int, TargetType] = {
     28: TargetType("BIGINT", Codec.NUMBER),  # xid
     114: TargetType("JSON", Codec.JSON),
     142: TargetType(f"VARCHAR({MAX_VARCHAR})", Codec.TEXT),  # xml
-    700: TargetType("FLOAT", Codec.FLOAT),
+    700: TargetType("FLOAT", Codec.REAL),
     701: TargetType("DOUBLE", Codec.FLOAT),
     1082: TargetType("DATE", Codec.DATE),
     1083: TargetType("VARCHAR(64)", Codec.TEXT),  # time: StarRocks cannot store TIME
@@ -97,6 +100,7 @@ _ELEMENTS = {
     Codec.NUMBER: Codec.NUMBER,
     Codec.BOOL: Codec.BOOL,
     Codec.FLOAT: Codec.FLOAT,
+    Codec.REAL: Codec.FLOAT,  # a double inside JSON, so no number is too large
     Codec.JSON: Codec.JSON,
 }
 

@@ -20,7 +20,7 @@ def numeric(precision: int, scale: int) -> int:
         (23, -1, "INT", Codec.NUMBER),
         (20, -1, "BIGINT", Codec.NUMBER),
         (26, -1, "BIGINT", Codec.NUMBER),
-        (700, -1, "FLOAT", Codec.FLOAT),
+        (700, -1, "FLOAT", Codec.REAL),
         (701, -1, "DOUBLE", Codec.FLOAT),
         (1700, numeric(10, 2), "DECIMAL(10,2)", Codec.DECIMAL),
         (1700, numeric(38, 38), "DECIMAL(38,38)", Codec.DECIMAL),

@@ -438,6 +438,17 @@ async def test_expressions(db) -> None:
     assert rows == [("0001FF", "00FF", "C3A9", '{"a": [], "b": 1}', 5, 1), (None, None, "", None, 5, 1)]
 
 
+async def test_from_base64_of_nothing_is_null_and_if_tells_it_apart(db) -> None:
+    await db.sql("CREATE TABLE t (id INT, plain VARBINARY, guarded VARBINARY) PRIMARY KEY(id)")
+    await db.loaded(
+        "t", {"id": 1, "x": ""}, {"id": 2, "x": None}, {"id": 3, "x": "AAH/"},
+        columns="id,x,plain=from_base64(x),guarded=if(x = '', '', from_base64(x))",
+        strict_mode="true",
+    )  # fmt: skip
+    rows = await db.sql("SELECT id, hex(plain), hex(guarded) FROM t ORDER BY id")
+    assert rows == [(1, None, ""), (2, None, None), (3, "0001FF", "0001FF")]
+
+
 async def test_column_that_is_its_own_source(db) -> None:
     await db.sql("CREATE TABLE t (id INT, b VARBINARY) PRIMARY KEY(id)")
     await db.loaded("t", {"id": 1, "b": "AAH/"}, columns="id,b,b=from_base64(b)", strict_mode="true")

@@ -39,7 +39,17 @@ class Now:
     pass
 
 
-Expression = Reference | Literal | Call | Now
+@dataclass(frozen=True, slots=True)
+class IfEqual:
+    """`if(left = right, then, otherwise)`: the one form of a condition that is emulated."""
+
+    left: Expression
+    right: Expression
+    then: Expression
+    otherwise: Expression
+
+
+Expression = Reference | Literal | Call | Now | IfEqual
 
 _ONE_ARGUMENT = frozenset({"from_base64", "base64_decode_binary", "base64_decode_string", "parse_json", "to_binary"})
 _BINARY_FORMATS = frozenset({"hex", "base64", "encode64", "utf8"})
@@ -68,6 +78,8 @@ def _call(tokens: Tokens, function: str) -> Expression:
     if function in ("now", "current_timestamp"):
         tokens.expect(")")
         return Now()
+    if function == "if":
+        return _if_equal(tokens)
     if function not in _ONE_ARGUMENT:
         raise not_emulated(f"function {function} in the columns header")
     source = parse_expression(tokens)
@@ -82,9 +94,25 @@ def _call(tokens: Tokens, function: str) -> Expression:
     return Call(function, source, option)
 
 
+def _if_equal(tokens: Tokens) -> IfEqual:
+    left = parse_expression(tokens)
+    if not tokens.accept("="):
+        raise not_emulated("a condition other than `=` in the columns header")
+    right = parse_expression(tokens)
+    tokens.expect(",")
+    then = parse_expression(tokens)
+    tokens.expect(",")
+    otherwise = parse_expression(tokens)
+    tokens.expect(")")
+    return IfEqual(left, right, then, otherwise)
+
+
 def references(expression: Expression) -> list[str]:
     if isinstance(expression, Reference):
         return [expression.name]
+    if isinstance(expression, IfEqual):
+        parts = (expression.left, expression.right, expression.then, expression.otherwise)
+        return [name for part in parts for name in references(part)]
     return references(expression.source) if isinstance(expression, Call) else []
 
 
@@ -104,6 +132,14 @@ def _values(expression: Expression, sources: Mapping[str, Sequence[str | None]],
         return [f"{now:%Y-%m-%d %H:%M:%S}"] * count
     if isinstance(expression, Reference):
         return list(sources[expression.name])
+    if isinstance(expression, IfEqual):
+        parts = (expression.left, expression.right, expression.then, expression.otherwise)
+        columns = [_values(part, sources, count, now) for part in parts]
+        # NULL = anything is NULL, which is not true.
+        return [
+            then if left is not None and left == right else otherwise
+            for left, right, then, otherwise in zip(*columns, strict=True)
+        ]
     inner = _values(expression.source, sources, count, now)
     return [None if value is None else _apply(expression, value) for value in inner]
 
@@ -112,6 +148,8 @@ def _apply(call: Call, value: Any) -> Any:
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     if call.function == "parse_json":
         return _parse_json(text)
+    if not text and (call.function != "to_binary" or call.option in ("base64", "encode64")):
+        return None  # EncryptionFunctions::from_base64 gives NULL for an empty text
     if call.function != "to_binary" or call.option in ("base64", "encode64"):
         return decode_base64(text)
     if call.option == "utf8":

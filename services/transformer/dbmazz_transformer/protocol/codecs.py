@@ -21,6 +21,7 @@ NULL = b"null"
 
 _BOOLS = {b"t": b"true", b"f": b"false"}
 _DIGITS = frozenset(b"0123456789")
+_LARGEST_REAL = {sign + b"3.4028235e+38": sign + b"3.4028234663852886e+38" for sign in (b"", b"-")}
 _DASH, _C_OF_BC = ord("-"), ord("C")
 
 
@@ -76,6 +77,13 @@ def _finite(cells: Sequence[bytes]) -> Tokens:
     return Tokens(texts, changed=texts.count(NULL))
 
 
+def _real(cells: Sequence[bytes]) -> Tokens:
+    """float4: as `_finite`, and the largest number with the digits of a double, else it is one too large for a FLOAT."""
+    if not _LARGEST_REAL.keys().isdisjoint(cells):
+        cells = [_LARGEST_REAL.get(cell, cell) for cell in cells]
+    return _finite(cells)
+
+
 def _bool(cells: Sequence[bytes]) -> Tokens:
     return Tokens([_BOOLS[cell] for cell in cells])
 
@@ -90,9 +98,8 @@ def _json(cells: Sequence[bytes]) -> Tokens:
 
 
 def _bytea(cells: Sequence[bytes]) -> Tokens:
-    r"""`\x...` to base64. Policy, StarRocks' own: from_base64('') is NULL, so an empty value arrives as NULL."""
-    texts = [b2a_base64(_hex_digits(cell), newline=False) for cell in cells]
-    return Tokens(texts, quoted=True, changed=texts.count(b""))
+    r"""`\x...` to base64."""
+    return Tokens([b2a_base64(_hex_digits(cell), newline=False) for cell in cells], quoted=True)
 
 
 def _hex_digits(cell: bytes) -> bytes:
@@ -158,6 +165,7 @@ _CODECS: dict[Codec, Callable[[Sequence[bytes]], Tokens]] = {
     Codec.NUMBER: _number,
     Codec.DECIMAL: _finite,
     Codec.FLOAT: _finite,
+    Codec.REAL: _real,
     Codec.BOOL: _bool,
     Codec.TEXT: _text,
     Codec.JSON: _json,

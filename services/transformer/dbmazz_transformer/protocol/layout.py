@@ -107,5 +107,7 @@ def _json_column(index: int, column: Column, name: str, taken: dict[str, str]) -
     sent = f"{name}__b64"
     while sent.lower() in taken:
         sent += "_"
-    items = (quoted(sent), f"{quoted(name)} = from_base64({quoted(sent)})")
+    # from_base64('') is NULL in StarRocks, and an empty value is not NULL.
+    decoded = f"if({quoted(sent)} = '', '', from_base64({quoted(sent)}))"
+    items = (quoted(sent), f"{quoted(name)} = {decoded}")
     return JsonColumn(index, column.name, json_key(sent), value_type, items)
