@@ -219,7 +219,7 @@ async def test_lost_postgres_is_retried(source_db):
 
 
 async def test_second_reader_waits_for_the_slot(source_db):
-    async with ring_around(source_db, T) as (ring, sql):
+    async with ring_around(source_db, T) as (ring, _sql):
         await ring.start_reader()
         async with fake_ring(source_db.url, source_slot_name=slot_name(source_db)) as other:
             await other.start_reader(wait=False)
