@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import quote
 
@@ -375,3 +378,28 @@ async def test_nobody_at_the_address_is_retried(source_db):
         await ring.start_reader(wait=False, source_url=away)
         await ring.reach(RETRYING)
         assert "cannot be reached" in (await ring.status()).status.last_error
+
+
+def process(**variables: str) -> subprocess.Popen[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SOURCE_", "PG"))}
+    environment |= {"LISTEN": "127.0.0.1:0", **variables}
+    command = [sys.executable, "-m", "dbmazz_reader"]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_process_ends_with_one_line_when_nothing_can_go_on():
+    with process(SOURCE_URL="postgresql://me:s3cret@host") as reader:
+        output, errors = reader.communicate(timeout=20)
+    assert reader.returncode == 2
+    assert output == ""
+    assert errors.splitlines() == [
+        "dbmazz reader: SOURCE_URL names no database. It takes postgresql://user:password@host:5432/database"
+    ]
+
+
+def test_process_that_waits_for_its_peers_ends_on_sigterm():
+    with process(SOURCE_URL="postgresql://postgres@127.0.0.1:1/db") as reader:
+        assert json.loads(reader.stdout.readline())["service"] == "reader"
+        reader.terminate()
+        reader.communicate(timeout=20)
+    assert reader.returncode == 0

@@ -14,7 +14,9 @@ from dbmazz.v1 import change_pb2, reader_pb2
 
 from dbmazz_reader.protocol.cuts import SealedBatch
 
+# What a caller may leave waiting.
 QUEUE_ROWS = 1_000
+QUEUE_BYTES = 32 << 20
 
 
 @dataclass(eq=False)
@@ -25,6 +27,18 @@ class Listener:
     operations: frozenset[int]
     queue: asyncio.Queue[reader_pb2.TailChangesResponse] = field(default_factory=lambda: asyncio.Queue(QUEUE_ROWS))
     dropped: int = 0
+    waiting_bytes: int = 0
+
+    @property
+    def full(self) -> bool:
+        """True when the next row is to be dropped."""
+        return self.queue.full() or self.waiting_bytes >= QUEUE_BYTES
+
+    async def next(self) -> reader_pb2.TailChangesResponse:
+        """The next row."""
+        row = await self.queue.get()
+        self.waiting_bytes -= row.ByteSize()
+        return row
 
     def wants(self, relation: Relation) -> bool:
         """True when rows of this table may interest the caller."""
@@ -66,11 +80,12 @@ def _fill(listener: Listener, relation: Relation, rows: PackedRows) -> None:
             run, end = next(run_ends)
         if listener.operations and rows.ops[row] not in listener.operations:
             continue
-        if listener.queue.full():
+        if listener.full:
             listener.dropped += 1
             continue
         response = _readable(relation, rows, row, run)
         response.dropped_count, listener.dropped = listener.dropped, 0
+        listener.waiting_bytes += response.ByteSize()
         listener.queue.put_nowait(response)
 
 

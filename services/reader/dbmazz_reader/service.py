@@ -84,7 +84,7 @@ class ReaderService(reader_pb2_grpc.ReaderServiceServicer):
             await context.send_initial_metadata(())
             sent = 0
             while not request.row_limit or sent < request.row_limit:
-                yield await listener.queue.get()
+                yield await listener.next()
                 sent += 1
 
 

@@ -12,12 +12,13 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 from dbmazz.config import Settings
+from dbmazz.errors import SourceUnavailable
 from dbmazz.lsn import Lsn
 
 from dbmazz_reader.checkpointing import CheckpointClient
 from dbmazz_reader.confirming import Confirmation
 from dbmazz_reader.feed import Feed
-from dbmazz_reader.postgres.catalogue import Catalogue
+from dbmazz_reader.postgres.catalogue import Catalogue, SlotHealth
 from dbmazz_reader.postgres.setup import Prepared, prepare
 from dbmazz_reader.postgres.stream import ReplicationStream
 from dbmazz_reader.protocol import resume
@@ -153,11 +154,21 @@ class Session:
 
     async def _watch_slot(self) -> None:
         while True:
-            health = await self._catalogue.slot(self._settings.source_slot_name)
-            self._status.slot_health, self._status.slot_read_time = health, time.time()
-            if health is not None and health.slot.wal_status in ("unreserved", "lost"):
-                log.warning("slot_in_danger", wal_status=health.slot.wal_status, retained=health.retained_wal_bytes)
-            if health is not None and self._status.streaming is not None:
-                receiver = self._status.streaming.receiver
-                receiver.server_lsn = max(receiver.server_lsn, health.wal_end)
+            try:
+                health = await self._catalogue.slot(self._settings.source_slot_name)
+            except SourceUnavailable as error:
+                # The stream is what counts; if it is gone too, it says so itself.
+                log.warning("slot_not_seen", error=str(error))
+            else:
+                self._seen(health)
             await asyncio.sleep(SLOT_POLL_S)
+
+    def _seen(self, health: SlotHealth | None) -> None:
+        self._status.slot_health, self._status.slot_read_time = health, time.time()
+        if health is None:
+            return
+        if health.slot.wal_status in ("unreserved", "lost"):
+            log.warning("slot_in_danger", wal_status=health.slot.wal_status, retained=health.retained_wal_bytes)
+        if self._status.streaming is not None:
+            receiver = self._status.streaming.receiver
+            receiver.server_lsn = max(receiver.server_lsn, health.wal_end)

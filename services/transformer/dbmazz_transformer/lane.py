@@ -122,7 +122,8 @@ class Lane:
 
     async def _deliver(self, step: Step) -> bool:
         """Sends a step until all of it is durable; False when the lane is retired or fenced before that."""
-        backoff = Backoff(self._options.retry_first_s, self._options.retry_cap_s)
+        retrying = Backoff(self._options.retry_first_s, self._options.retry_cap_s)
+        parking = Backoff(self._options.park_first_s, self._options.park_cap_s)
         while not self._retired.is_set():
             self._enter(LaneEvent.SEND)
             self._quiet.clear()
@@ -137,10 +138,10 @@ class Lane:
                     self._fence(outcome.message)
                     return False
                 case Verdict.RETRY:
-                    pause = backoff.next_delay()
+                    pause = retrying.next_delay()
                     self._stall(LaneEvent.RETRY, "lane_retrying", outcome.message, pause)
                 case _:
-                    pause = self._options.park_s
+                    pause = parking.next_delay()
                     self._stall(LaneEvent.PARK, "lane_parked", outcome.message, pause)
             await asyncio.sleep(pause)
         return False

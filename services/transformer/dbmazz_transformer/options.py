@@ -18,7 +18,8 @@ class LaneOptions:
     version_guard: str = "auto"
     retry_first_s: float = 0.2
     retry_cap_s: float = 10.0
-    park_s: float = 30.0
+    park_first_s: float = 2.0
+    park_cap_s: float = 30.0
 
     @classmethod
     def from_settings(cls, settings: Settings) -> LaneOptions:

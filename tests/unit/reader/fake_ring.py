@@ -110,6 +110,8 @@ class FakeTransformer:
     releases: list[tuple[int, int]] = field(default_factory=list)
     session: reader_pb2.StreamSession | None = None
     call: grpc.aio.StreamStreamCall | None = None
+    # gRPC takes one write of a call at a time; the test and the stream both acknowledge.
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self) -> None:
         """One stream, from hello to its end; returns when the reader ends it."""
@@ -135,7 +137,8 @@ class FakeTransformer:
         ack = reader_pb2.BatchAck(
             epoch=batch.epoch, lane=batch.lane, generation=batch.generation, batch_id=batch.batch_id
         )
-        await self.call.write(reader_pb2.StreamChangesRequest(ack=ack))
+        async with self.writing:
+            await self.call.write(reader_pb2.StreamChangesRequest(ack=ack))
 
     async def ack_all(self) -> None:
         for batch in self.batches:

@@ -206,7 +206,9 @@ class Ring:
 def options(**changes: object) -> LaneOptions:
     """Quick pauses; windows close at once unless told otherwise."""
     limits = WindowLimits(changes.pop("rows", 10_000), changes.pop("bytes", 32 << 20), changes.pop("age_s", 0.0))
-    return LaneOptions(limits, **{"retry_first_s": 0.01, "retry_cap_s": 0.05, "park_s": 0.05, **changes})
+    return LaneOptions(
+        limits, **{"retry_first_s": 0.01, "retry_cap_s": 0.05, "park_first_s": 0.05, "park_cap_s": 0.05, **changes}
+    )
 
 
 @contextlib.asynccontextmanager

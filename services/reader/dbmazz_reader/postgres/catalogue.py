@@ -95,20 +95,25 @@ class Catalogue:
 
     async def run(self, ask: Callable[[psycopg.AsyncCursor], Awaitable[T]], doing: str, fix: str = "") -> T:
         """What `ask` makes of a cursor, under a deadline."""
-        connection = await self._connected()
+        connection, fresh = await self._connected()
         try:
             async with asyncio.timeout(QUERY_S), connection.cursor() as cursor:
                 return await ask(cursor)
         except psycopg.Error as error:
-            raise source_error(error, doing, fix) from None
+            # A connection that broke while it was idle says so at its next use only.
+            if fresh or not connection.closed:
+                raise source_error(error, doing, fix) from None
         except TimeoutError:
             raise SourceUnavailable(f"{doing}: no answer within {QUERY_S:.0f} s", "It is tried again") from None
+        return await self.run(ask, doing, fix)
 
-    async def _connected(self) -> psycopg.AsyncConnection:
+    async def _connected(self) -> tuple[psycopg.AsyncConnection, bool]:
+        """(connection, True when it was dialled for this)."""
         async with self._dialling:
-            if self._connection is None or self._connection.closed:
+            fresh = self._connection is None or self._connection.closed
+            if fresh:
                 self._connection = await connect(self._source_url)
-            return self._connection
+            return self._connection, fresh
 
     async def server(self) -> ServerInfo:
         """Who answers."""
