@@ -100,8 +100,15 @@ class Settings:
         low=1 << 16,
         why="bounds memory and the size of a Stream Load; one larger row still goes, alone",
     )
-    do_snapshot: bool = setting(True, "Load the rows that were there before the slot")
-    snapshot_chunk_size: int = setting(10_000, "Rows per chunk of a snapshot", low=1, why="the predecessor's default")
+    do_snapshot: bool = setting(
+        True, "Load the rows that were there before the slot. Taken, but without effect in this version"
+    )
+    snapshot_chunk_size: int = setting(
+        10_000,
+        "Rows per chunk of a snapshot. Taken, but without effect in this version",
+        low=1,
+        why="the predecessor's default",
+    )
     soft_delete: bool = setting(
         True, "Keep deleted rows, marked with dbmazz_is_deleted and their last values; false: remove them"
     )
@@ -174,7 +181,9 @@ class Settings:
     )
     log_level: str = setting("INFO", "Lowest level that is logged", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     log_format: str = setting("console", "Form of the logs", choices=("console", "json"))
-    metrics_port: int = setting(0, "Port of the Prometheus endpoint; 0: none", low=0, high=65535)
+    metrics_port: int = setting(
+        0, "Port of the Prometheus endpoint; 0: none. Taken, but without effect in this version", low=0, high=65535
+    )
 
     def replace(self, **changes: object) -> Settings:
         """A copy with some fields changed, checked like the rest."""
