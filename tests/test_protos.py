@@ -241,7 +241,7 @@ def test_generated_code_is_that_of_the_protos(tmp_path):
     generator.generate(tmp_path)
     fresh = {path.name: path.read_bytes() for path in (tmp_path / "dbmazz" / "v1").iterdir()}
     installed = ROOT / "services" / "core" / "dbmazz" / "v1"
-    present = {path.name: path.read_bytes() for path in installed.iterdir() if path.is_file()}
+    present = {path.name: path.read_bytes() for path in installed.glob("*.py*")}
     assert sorted(fresh) == sorted(present)
     assert [name for name in sorted(fresh) if fresh[name] != present[name]] == []
 

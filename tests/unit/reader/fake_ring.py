@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 import grpc
+import psycopg
 from dbmazz.config import Settings
 from dbmazz.errors import EPOCH_FENCED, NOT_FOUND, abort
 from dbmazz.lsn import Lsn
@@ -17,6 +20,7 @@ from dbmazz.v1 import change_pb2, checkpoint_pb2, checkpoint_pb2_grpc, reader_pb
 from dbmazz.wire import relation_from_proto
 from dbmazz_reader.app import serve
 
+from tests.fixtures.fix_postgres import SourceDatabase
 from tests.fixtures.waiting import wait_until
 
 OPERATIONS = {
@@ -274,3 +278,31 @@ async def fake_ring(source_url: str, **settings: object) -> AsyncIterator[FakeRi
             yield ring
         finally:
             await ring.close()
+
+
+@contextlib.asynccontextmanager
+async def ring_around(
+    source_db: SourceDatabase, *statements: str, start: bool = True, options: str = "", **settings: object
+) -> AsyncIterator[tuple[FakeRing, psycopg.AsyncConnection]]:
+    """(ring, SQL connection) after these statements; the reader runs unless `start` is false. `options` go to libpq."""
+    slot = f"slot_{source_db.name}_{source_db.major}"
+    url = source_db.url + (f"?options={quote(options)}" if options else "")
+    connection = await source_db.connect()
+    async with connection, fake_ring(url, source_slot_name=slot, **settings) as ring:
+        for statement in statements:
+            await connection.execute(statement)
+        if start:
+            await ring.start_reader()
+        yield ring, connection
+
+
+def incompressible(size: int) -> str:
+    """A text that TOAST cannot make small."""
+    return os.urandom(size // 2).hex()
+
+
+async def arrived(taker: FakeTransformer, table: str, count: int) -> list[Row]:
+    """The rows of a table once there are `count`, which must be all."""
+    await wait_until(lambda: len(taker.of(table)) >= count, what=f"{count} rows of {table}")
+    assert len(taker.of(table)) == count
+    return taker.of(table)
