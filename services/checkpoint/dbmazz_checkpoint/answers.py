@@ -32,7 +32,9 @@ def epoch_request(request: pb.BeginEpochRequest) -> EpochRequest:
         raise BadRequest("system_identifier is not a decimal number", "IDENTIFY_SYSTEM gives it")
     if request.timeline < 0:
         raise BadRequest(f"timeline {request.timeline} is negative")
-    return EpochRequest(slot, request.system_identifier, request.timeline, Lsn(request.start_lsn), request.replica)
+    unread = {table.relation_id: table.row_estimate for table in request.unread_tables}
+    lsn = Lsn(request.start_lsn)
+    return EpochRequest(slot, request.system_identifier, request.timeline, lsn, request.replica, unread)
 
 
 def slot_name(slot: str) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
 
 import structlog
 from dbmazz.backoff import Backoff
@@ -37,6 +37,8 @@ class EpochRequest:
     timeline: int
     start_lsn: Lsn
     replica: str
+    # Row estimates by relation id.
+    unread: Mapping[int, int] = field(default_factory=dict)
 
 
 class Positions:
@@ -88,8 +90,10 @@ class Positions:
         """The recent positions of a slot, newest first."""
         return await self._store.history(slot, limit)
 
-    async def begin_epoch(self, request: EpochRequest) -> Checkpoint:
+    async def begin_epoch(self, request: EpochRequest) -> tuple[Checkpoint, dict[int, int]]:
         """Issues and stores the next epoch, with the position that it starts from; closes the one before.
+
+        Returned with all unread tables of the slot.
 
         SystemIdentifierError when the stored position belongs to another cluster; StoreError when the epoch cannot be
         stored, and then the former one stays open.
@@ -107,7 +111,7 @@ class Positions:
                 timeline=request.timeline,
                 update_time_us=self._now_us(),
             )
-            await self._store.begin(issued)
+            unread = await self._store.begin(issued, request.unread)
             self._stored[request.slot] = issued
             self._open[request.slot] = OpenEpoch(issued)
         self._wake_watchers()
@@ -120,7 +124,7 @@ class Positions:
             former_timeline=former.timeline if former else None,
             reader=request.replica,
         )
-        return issued
+        return issued, unread
 
     def _start(self, request: EpochRequest, former: Checkpoint | None) -> Lsn:
         """Where an epoch begins: at what is durable, stored already or about to be; a new slot where its reader says."""

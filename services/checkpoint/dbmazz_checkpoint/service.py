@@ -54,8 +54,14 @@ class CheckpointService(checkpoint_pb2_grpc.CheckpointServiceServicer):
 
     async def BeginEpoch(self, request: pb.BeginEpochRequest, context: grpc.aio.ServicerContext):
         async with _typed_errors(context):
-            issued = await self._positions.begin_epoch(answers.epoch_request(request))
-            return pb.BeginEpochResponse(epoch=issued.epoch, confirmed_lsn=issued.confirmed_lsn)
+            issued, unread = await self._positions.begin_epoch(answers.epoch_request(request))
+            return pb.BeginEpochResponse(
+                epoch=issued.epoch,
+                confirmed_lsn=issued.confirmed_lsn,
+                unread_tables=[
+                    pb.UnreadTable(relation_id=relation_id, row_estimate=rows) for relation_id, rows in unread.items()
+                ],
+            )
 
     async def ReportLoaded(self, request: pb.ReportLoadedRequest, context: grpc.aio.ServicerContext):
         async with _typed_errors(context):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import NoReturn
 
 import grpc
@@ -11,7 +11,7 @@ import structlog
 from dbmazz.backoff import Backoff
 from dbmazz.calling import QUICK_S, open_channel
 from dbmazz.config import Settings
-from dbmazz.errors import EPOCH_FENCED, DbmazzError, FencedError, reason_of
+from dbmazz.errors import EPOCH_FENCED, SYSTEM_IDENTIFIER_MISMATCH, DbmazzError, FencedError, reason_of
 from dbmazz.telemetry import replica_name
 from dbmazz.v1 import checkpoint_pb2, checkpoint_pb2_grpc
 
@@ -60,20 +60,30 @@ class CheckpointClient:
         stored = response.checkpoint
         return Checkpoint(response.confirmed_lsn, stored.system_identifier, stored.timeline)
 
-    async def begin_epoch(self, server: Server, start_lsn: int) -> tuple[int, int]:
-        """(epoch, confirmed LSN). To be called when the slot is ours."""
+    async def begin_epoch(
+        self, server: Server, start_lsn: int, unread: Mapping[int, int]
+    ) -> tuple[int, int, dict[int, int]]:
+        """(epoch, confirmed LSN, unread tables). To be called when the slot is ours.
+
+        `unread`: relations that were found to hold rows from before, with estimates; all that are stored come back.
+        """
         request = checkpoint_pb2.BeginEpochRequest(
             slot=self._slot,
             system_identifier=server.system_identifier,
             timeline=server.timeline,
             start_lsn=start_lsn,
             replica=replica_name(),
+            unread_tables=[
+                checkpoint_pb2.UnreadTable(relation_id=relation_id, row_estimate=rows)
+                for relation_id, rows in unread.items()
+            ],
         )
         try:
             response = await self._persist(self._stub.BeginEpoch, request)
         except grpc.aio.AioRpcError as error:
             self._refused(error)
-        return response.epoch, response.confirmed_lsn
+        stored = {table.relation_id: table.row_estimate for table in response.unread_tables}
+        return response.epoch, response.confirmed_lsn, stored
 
     async def confirmed(self, epoch: int) -> AsyncIterator[tuple[int, int]]:
         """(confirmed LSN, confirmed batch id) at once and whenever it moves, for ever; FencedError when the epoch is over."""
@@ -122,6 +132,8 @@ class CheckpointClient:
     def _refused(self, error: grpc.aio.AioRpcError) -> NoReturn:
         if reason_of(error) == EPOCH_FENCED:
             raise FencedError(f"the checkpoint has closed this epoch: {error.details()}") from None
+        if reason_of(error) == SYSTEM_IDENTIFIER_MISMATCH:
+            raise DbmazzError(error.details()) from None
         raise DbmazzError(
             f"the checkpoint at {self._address} refuses: {error.code().name}: {error.details()}",
             "Does CHECKPOINT_ADDRESS lead to a checkpoint of this version of dbmazz?",

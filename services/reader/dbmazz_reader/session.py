@@ -51,12 +51,13 @@ class Session:
             self._status.warnings = prepared.warnings
             stream = await ReplicationStream.open(self._settings.source_url)
             server, start = await self._decide(stream)
-            self._remember_unread(prepared, new_slot=start.create)
+            new_slot = start.create or start.adopted
             if start.create:
                 start = resume.Start(await stream.create_slot(self._settings.source_slot_name), create=True)
+            unread = await self._unread(prepared, new_slot=new_slot)
             log.info("resuming", slot=self._settings.source_slot_name, lsn=str(Lsn(start.lsn)), new_slot=start.create)
             await stream.start(self._settings.source_slot_name, self._settings.source_publication_name, start.lsn)
-            await self._stream(stream, prepared, server, start, stop, on_streaming)
+            await self._stream(stream, prepared, server, start, unread, stop, on_streaming)
         finally:
             if self._status.streaming is not None:
                 self._status.streaming.feed.close()
@@ -71,10 +72,21 @@ class Session:
         slot = health.slot if health else None
         return server, resume.decide(self._settings.source_slot_name, server, slot, stored)
 
-    def _remember_unread(self, prepared: Prepared, *, new_slot: bool) -> None:
-        for table in prepared.tables:
-            if table.row_estimate and (new_slot or table.relation_id in prepared.added):
-                self._status.preexisting.setdefault(table.relation_id, table.row_estimate)
+    async def _unread(self, prepared: Prepared, *, new_slot: bool) -> dict[int, int]:
+        """Row estimates of tables whose earlier rows the slot does not carry.
+
+        Looked at after the slot was made: to make one waits for running transactions, and what they wrote is not in it.
+        """
+        if not new_slot and not prepared.added:
+            return {}
+        published = {table.relation_id for table in prepared.tables}
+        return {
+            table.relation_id: table.row_estimate
+            for table in await self._catalogue.tables(self._settings.source_publication_name)
+            if table.row_estimate
+            and table.relation_id in published
+            and (new_slot or table.relation_id in prepared.added)
+        }
 
     async def _stream(
         self,
@@ -82,6 +94,7 @@ class Session:
         prepared: Prepared,
         server: resume.Server,
         start: resume.Start,
+        unread: dict[int, int],
         stop: asyncio.Event,
         on_streaming: Callable[[], Awaitable[None]],
     ) -> None:
@@ -89,7 +102,8 @@ class Session:
         async with asyncio.TaskGroup() as group:
             # The slot is ours, so the server waits for status updates from now on, also while the checkpoint is asked.
             background = [group.create_task(confirmation.send_forever())]
-            epoch, confirmed_lsn = await self._checkpoint.begin_epoch(server, start.lsn)
+            begun = await self._checkpoint.begin_epoch(server, start.lsn, unread)
+            epoch, confirmed_lsn, self._status.preexisting = begun
             confirmation.advance(confirmed_lsn, 0)
             background.append(group.create_task(confirmation.follow(self._checkpoint, epoch)))
             background.append(group.create_task(self._watch_slot()))

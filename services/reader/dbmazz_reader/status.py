@@ -33,7 +33,7 @@ class Status:
     slot_health: SlotHealth | None = None
     slot_read_time: float = 0.0
     # Relations that held rows before the slot existed, or before they were published, and about how many: nobody has
-    # read those rows.
+    # read those rows. As the checkpoint has stored them.
     preexisting: dict[int, int] = field(default_factory=dict)
     inspection: Inspection = field(default_factory=Inspection)
 

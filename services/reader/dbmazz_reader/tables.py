@@ -75,6 +75,7 @@ class Tables:
             builder = LaneBuilder(len(self._by_lane) + 1, from_catalogue(table, self._types, 1))
             entry = self._place(table, builder)
             entry.preexisting_rows = preexisting.get(table.relation_id, 0)
+            builder.unread = bool(entry.preexisting_rows)
         return list(self._by_relation.values())
 
     def unchanged(self, message: RelationMessage) -> ReplicatedTable | None:
@@ -115,6 +116,7 @@ class Tables:
         entry.described = True
         if known is not None:
             entry.row_count, entry.preexisting_rows = known.row_count, known.preexisting_rows
+            entry.builder.unread = known.builder.unread
         return entry, True
 
     def wanted(self, message: RelationMessage) -> bool:

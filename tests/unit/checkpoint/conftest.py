@@ -37,9 +37,9 @@ class FaultyStore(SqliteStore):
         if self.broken:
             raise StoreError("the checkpoint store failed (SQLITE_FULL: database or disk is full)")
 
-    async def begin(self, checkpoint):
+    async def begin(self, checkpoint, unread):
         await self._before_write()
-        await super().begin(checkpoint)
+        return await super().begin(checkpoint, unread)
 
     async def advance(self, checkpoints):
         await self._before_write()

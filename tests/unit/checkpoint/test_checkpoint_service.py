@@ -154,7 +154,7 @@ async def test_a_begin_whose_caller_hung_up_in_mid_write_fences_the_former_epoch
     watch = checkpoint.watch(began.epoch)
     await watch.read()
     stored = await checkpoint.store.get("orders")
-    await checkpoint.store.begin(replace(stored, epoch=began.epoch + 1))  # stored, and never answered
+    await checkpoint.store.begin(replace(stored, epoch=began.epoch + 1), {})  # stored, and never answered
     await checkpoint.report(began.epoch, 1)
     await fenced(watch.read())
     assert (await checkpoint.store.get("orders")).confirmed_lsn == 0

@@ -28,8 +28,8 @@ async def test_a_position_survives_closing(tmp_path: Path):
     store = await SqliteStore.open(path)
     assert await store.list() == []
     assert await store.get("orders") is None
-    await store.begin(ORDERS)
-    await store.begin(replace(ORDERS, slot="items", confirmed_lsn=Lsn(2**64 - 1)))
+    await store.begin(ORDERS, {})
+    await store.begin(replace(ORDERS, slot="items", confirmed_lsn=Lsn(2**64 - 1)), {})
     await store.close()
 
     store = await SqliteStore.open(path)
@@ -40,9 +40,20 @@ async def test_a_position_survives_closing(tmp_path: Path):
     await store.close()
 
 
+async def test_unread_tables_are_added_up_and_kept(tmp_path: Path):
+    path = tmp_path / "checkpoint.db"
+    store = await SqliteStore.open(path)
+    assert await store.begin(ORDERS, {7: 100, 8: 5}) == {7: 100, 8: 5}
+    await store.close()
+    store = await SqliteStore.open(path)
+    assert await store.begin(replace(ORDERS, slot="items"), {}) == {}
+    assert await store.begin(replace(ORDERS, epoch=ORDERS.epoch + 1), {8: 6, 9: 1}) == {7: 100, 8: 5, 9: 1}
+    await store.close()
+
+
 async def test_advance_moves_forward_only_and_only_the_stored_epoch(tmp_path: Path):
     store = await SqliteStore.open(tmp_path / "checkpoint.db")
-    await store.begin(ORDERS)
+    await store.begin(ORDERS, {})
     later = replace(ORDERS, confirmed_lsn=Lsn(ORDERS.confirmed_lsn + 10))
     lower = replace(ORDERS, confirmed_lsn=Lsn(5))
     older_epoch = replace(later, epoch=ORDERS.epoch - 1, confirmed_lsn=Lsn(2**60))
@@ -55,10 +66,10 @@ async def test_advance_moves_forward_only_and_only_the_stored_epoch(tmp_path: Pa
 
 async def test_a_round_that_fails_half_way_stores_nothing(tmp_path: Path):
     store = await SqliteStore.open(tmp_path / "checkpoint.db")
-    await store.begin(ORDERS)
+    await store.begin(ORDERS, {})
     later = replace(ORDERS, confirmed_lsn=Lsn(ORDERS.confirmed_lsn + 10))
     impossible = replace(later, slot="items", timeline=None)
-    await store.begin(replace(ORDERS, slot="items"))
+    await store.begin(replace(ORDERS, slot="items"), {})
     with pytest.raises(StoreError, match=r"SQLITE_CONSTRAINT.*Look at its disk") as caught:
         await store.advance([later, replace(impossible, confirmed_lsn=Lsn(2**60))])
     assert caught.value.retriable
@@ -70,7 +81,7 @@ async def test_a_round_that_fails_half_way_stores_nothing(tmp_path: Path):
 async def test_history_has_one_row_per_second_newest_first_and_is_bounded(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(sqlite, "HISTORY_ROWS", 5)
     store = await SqliteStore.open(tmp_path / "checkpoint.db")
-    await store.begin(ORDERS)
+    await store.begin(ORDERS, {})
     for step in range(1, 41):  # four positions a second, for ten seconds
         moved = replace(
             ORDERS,
@@ -86,7 +97,7 @@ async def test_history_has_one_row_per_second_newest_first_and_is_bounded(tmp_pa
     assert len(await store.history("orders", 2)) == 2
     # A newer epoch is newer, whatever its clock says.
     rewound = replace(moved, epoch=ORDERS.epoch + 1, update_time_us=5)
-    await store.begin(rewound)
+    await store.begin(rewound, {})
     assert (await store.history("orders", 1)) == [rewound]
     assert await store.history("items", 10) == []
     await store.close()
@@ -112,7 +123,7 @@ async def test_a_second_opener_is_refused_and_the_first_goes_on(tmp_path: Path):
     for name in (path, link):
         with pytest.raises(ConfigError, match=rf"checkpoint\.db is in use by another process \(pid {os.getpid()}\)"):
             await SqliteStore.open(name)
-    await store.begin(ORDERS)
+    await store.begin(ORDERS, {})
     await store.close()
     await (await SqliteStore.open(path)).close()
 
@@ -120,10 +131,10 @@ async def test_a_second_opener_is_refused_and_the_first_goes_on(tmp_path: Path):
 async def test_a_newer_schema_is_refused_unharmed(tmp_path: Path):
     path = tmp_path / "checkpoint.db"
     store = await SqliteStore.open(path)
-    await store.begin(ORDERS)
+    await store.begin(ORDERS, {})
     await store.close()
     _execute(path, "PRAGMA user_version = 99")
-    with pytest.raises(ConfigError, match=r"newer dbmazz \(schema 99, this one knows 1\).*point CHECKPOINT_URL"):
+    with pytest.raises(ConfigError, match=r"newer dbmazz \(schema 99, this one knows 2\).*point CHECKPOINT_URL"):
         await SqliteStore.open(path)
     _execute(path, f"PRAGMA user_version = {schema.SCHEMA_VERSION}")
     store = await SqliteStore.open(path)
@@ -153,7 +164,7 @@ async def test_damaged_pages_are_found_at_the_start(tmp_path: Path):
     path = tmp_path / "checkpoint.db"
     store = await SqliteStore.open(path)
     for number in range(200):
-        await store.begin(replace(ORDERS, slot=f"slot_{number}"))
+        await store.begin(replace(ORDERS, slot=f"slot_{number}"), {})
     await store.close()
     content = bytearray(path.read_bytes())
     content[4096 * 2 :] = bytes(len(content) - 4096 * 2)
@@ -165,7 +176,7 @@ async def test_damaged_pages_are_found_at_the_start(tmp_path: Path):
 async def test_a_position_that_is_none_is_named(tmp_path: Path):
     path = tmp_path / "checkpoint.db"
     store = await SqliteStore.open(path)
-    await store.begin(ORDERS)
+    await store.begin(ORDERS, {})
     await store.close()
     _execute(path, "UPDATE checkpoint SET confirmed_lsn = 'here'")
     store = await SqliteStore.open(path)
@@ -206,7 +217,7 @@ def unprivileged_directory() -> Iterator[Path]:
 async def test_a_read_only_file_is_found_at_the_start(unprivileged_directory: Path):
     path = unprivileged_directory / "checkpoint.db"
     store = await SqliteStore.open(path)
-    await store.begin(ORDERS)
+    await store.begin(ORDERS, {})
     await store.close()
     path.chmod(0o444)
     with pytest.raises(ConfigError, match=r"cannot be used \(SQLITE_READONLY.*Give this user the right"):
@@ -258,7 +269,7 @@ async def test_what_was_announced_is_in_the_store_after_kills_in_mid_write(tmp_p
     rng = random.Random(seed)
     path = tmp_path / "checkpoint.db"
     store = await SqliteStore.open(path)
-    await store.begin(ORDERS)
+    await store.begin(ORDERS, {})
     await store.close()
     announced = ORDERS.confirmed_lsn
     for _ in range(5):

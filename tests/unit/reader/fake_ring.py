@@ -39,6 +39,7 @@ class FakeCheckpoint(checkpoint_pb2_grpc.CheckpointServiceServicer):
         self.confirmed_batch_id = 0
         self.epoch = 1000
         self.fenced = False
+        self.unread: list[checkpoint_pb2.UnreadTable] = []
         self._moved = asyncio.Condition()
 
     async def confirm(self, lsn: int, batch_id: int = 0) -> None:
@@ -70,7 +71,10 @@ class FakeCheckpoint(checkpoint_pb2_grpc.CheckpointServiceServicer):
             system_identifier=request.system_identifier,
             timeline=request.timeline,
         )
-        return checkpoint_pb2.BeginEpochResponse(epoch=self.epoch, confirmed_lsn=self.confirmed_lsn)
+        self.unread.extend(request.unread_tables)
+        return checkpoint_pb2.BeginEpochResponse(
+            epoch=self.epoch, confirmed_lsn=self.confirmed_lsn, unread_tables=self.unread
+        )
 
     async def WatchConfirmed(self, request, context):
         told = None

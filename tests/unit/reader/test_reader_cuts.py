@@ -19,10 +19,12 @@ def test_safe_lsn_never_runs_ahead_of_what_batches_hold(seed):
     cutter = Cutter(epoch=9, safe_lsn=50)
     batches, ends, written = [], {}, {}
     lsn = 100
-    for transaction in range(200):
+    for transaction in range(201):
+        # The last one ends with the final cut: one whose rows were cut before its commit waits for a heartbeat.
+        last = transaction == 200
         commit_lsn = lsn + 1000
         messages = [(lsn, write.begin(commit_lsn, xid=transaction))]
-        for change in range(rng.choice((0, 1, 3, 20))):
+        for change in range(1 if last else rng.choice((0, 1, 3, 20))):
             lsn += 10
             messages.append((lsn, write.insert(rng.randint(1, 4), [b"%d.%d" % (transaction, change)])))
             written[commit_lsn] = written.get(commit_lsn, 0) + 1
@@ -31,7 +33,7 @@ def test_safe_lsn_never_runs_ahead_of_what_batches_hold(seed):
         lsn = commit_lsn + 20
         for message in messages:
             decoder.decode([message])
-            if rng.random() < 0.1:
+            if not last and rng.random() < 0.1:
                 batches += cutter.cut(decoder)
     batches += cutter.cut(decoder)
     assert [sealed.batch_id for sealed in batches] == list(range(1, len(batches) + 1))
@@ -55,7 +57,7 @@ def test_safe_lsn_never_runs_ahead_of_what_batches_hold(seed):
             strict=True,
         ):
             assert commit_lsn - 1020 < version <= commit_lsn
-    assert previous == ends[max(written)] or previous > ends[max(written)]
+    assert previous == ends[max(written)]
     assert sum(held.values()) == sum(written.values())
 
 

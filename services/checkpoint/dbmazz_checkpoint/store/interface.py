@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from dbmazz.errors import STORE_UNAVAILABLE, DbmazzError
@@ -38,8 +38,11 @@ class Store(Protocol):
         """The recent positions of a slot, newest first: at most one per second, of which a bounded number is kept."""
         ...
 
-    async def begin(self, checkpoint: Checkpoint) -> None:
-        """Stores a position with a new epoch; from now on `advance` refuses the epoch before it."""
+    async def begin(self, checkpoint: Checkpoint, unread: Mapping[int, int]) -> dict[int, int]:
+        """Stores a position with a new epoch; from now on `advance` refuses the epoch before it.
+
+        `unread` (row estimates by relation id) is added to the unread tables of the slot; all of them are returned.
+        """
         ...
 
     async def advance(self, checkpoints: Sequence[Checkpoint]) -> list[bool]:

@@ -36,8 +36,20 @@ _VERSION_1 = (
     """,
 )
 
+# Tables with rows that nobody has read; see UnreadTable in checkpoint.proto.
+_VERSION_2 = (
+    """
+    CREATE TABLE unread_table (
+      slot TEXT NOT NULL,
+      relation_id INTEGER NOT NULL,
+      row_estimate INTEGER NOT NULL,
+      PRIMARY KEY (slot, relation_id)
+    ) WITHOUT ROWID
+    """,
+)
+
 # Statements that lead from version n to n + 1, in order.
-MIGRATIONS = (_VERSION_1,)
+MIGRATIONS = (_VERSION_1, _VERSION_2)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -66,8 +66,8 @@ class SqliteStore:
         newest_first = "history WHERE slot = ? ORDER BY epoch DESC, second DESC LIMIT ?"
         return await self._run(self._select, newest_first, slot, limit)
 
-    async def begin(self, checkpoint: Checkpoint) -> None:
-        await self._run(self._begin, checkpoint)
+    async def begin(self, checkpoint: Checkpoint, unread: Mapping[int, int]) -> dict[int, int]:
+        return await self._run(self._begin, checkpoint, unread)
 
     async def advance(self, checkpoints: Sequence[Checkpoint]) -> list[bool]:
         return await self._run(self._advance, checkpoints)
@@ -93,10 +93,16 @@ class SqliteStore:
         rows = self._connection.execute(f"SELECT {_COLUMNS} FROM {source}", values)
         return [Checkpoint(slot, epoch, Lsn.parse(lsn), *rest) for slot, epoch, lsn, *rest in rows]
 
-    def _begin(self, checkpoint: Checkpoint) -> None:
+    def _begin(self, checkpoint: Checkpoint, unread: Mapping[int, int]) -> dict[int, int]:
         self._connection.execute("BEGIN IMMEDIATE")
         with self._connection:
             self._write(checkpoint)
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO unread_table (slot, relation_id, row_estimate) VALUES (?, ?, ?)",
+                [(checkpoint.slot, relation_id, rows) for relation_id, rows in unread.items()],
+            )
+        query = "SELECT relation_id, row_estimate FROM unread_table WHERE slot = ? ORDER BY relation_id"
+        return dict(self._connection.execute(query, (checkpoint.slot,)))
 
     def _advance(self, checkpoints: Sequence[Checkpoint]) -> list[bool]:
         self._connection.execute("BEGIN IMMEDIATE")

@@ -1,7 +1,8 @@
-"""Reads the large values of rows that have moved to a new key, by that key, in one statement for many rows.
+"""Reads the large values of rows that the target does not have yet, by their key, in one statement for many rows.
 
 An UPDATE that changes the key and leaves a TOAST value alone carries neither the value nor, under REPLICA IDENTITY
-DEFAULT, the old row; but in the target the new key is a new row.
+DEFAULT, the old row; but in the target the new key is a new row. So is any row of a table that held rows before its
+changes were recorded.
 """
 
 from __future__ import annotations

@@ -150,6 +150,11 @@ class Decoder:
                 if absent & lane.key_mask:
                     raise self._no_key(lane)
                 self.unchanged_toast_count += absent.bit_count()
+                if lane.unread and self.readback:
+                    cells, _ = read_cells(body, 6, lane.columns)
+                    self._opened(lane, len(body))
+                    lane.add_cells(UPDATE, cells, lsn, self.transaction, readback=True)
+                    return
             self._opened(lane, len(body))
             lane.add(UPDATE, lengths, values, absent, lsn, self.transaction)
             return
@@ -178,7 +183,7 @@ class Decoder:
             lane.add_cells(DELETE, old, lsn, self.transaction)
             self.row_count += 1
             self.open_rows += 1
-        lane.add_cells(UPDATE, new, lsn, self.transaction, readback=moved and self.readback)
+        lane.add_cells(UPDATE, new, lsn, self.transaction, readback=(moved or lane.unread) and self.readback)
 
     def _delete(self, lsn: int, body: bytes) -> None:
         lane = self._lane(body)

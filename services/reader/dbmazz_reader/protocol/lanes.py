@@ -42,6 +42,8 @@ class LaneBuilder:
         self.columns = len(relation.columns)
         self.key_indices = relation.key_indices
         self.key_mask = sum(1 << index for index in self.key_indices)
+        # The table holds rows that nobody has read: the target may lack the row that a partial image belongs to.
+        self.unread = False
         self.not_key_mask = (1 << self.columns) - 1 & ~self.key_mask
         self.reset()
 
