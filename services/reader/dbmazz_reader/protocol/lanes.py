@@ -43,6 +43,8 @@ class LaneBuilder:
         self.key_indices = relation.key_indices
         self.key_mask = sum(1 << index for index in self.key_indices)
         self.not_key_mask = (1 << self.columns) - 1 & ~self.key_mask
+        # Unchanged TOAST columns of all rows so far, sealed or not.
+        self.unchanged_toast_count = 0
         self.reset()
 
     def reset(self) -> None:
