@@ -12,6 +12,7 @@ _SERVING = (
     "grpc_tls_ca",
     "grpc_allow_plaintext",
 )
+_MEASURED = (*_SERVING, "metrics_port")
 _SINK = ("sink_url", "sink_port", "sink_database", "sink_user", "sink_password")
 
 READS: dict[str, tuple[str, ...]] = {
@@ -28,7 +29,7 @@ READS: dict[str, tuple[str, ...]] = {
         "batch_bytes",
         "batch_interval_ms",
         "status_interval_s",
-        *_SERVING,
+        *_MEASURED,
     ),
     "transformer": (
         "reader_address",
@@ -39,7 +40,7 @@ READS: dict[str, tuple[str, ...]] = {
         "soft_delete",
         "version_guard",
         "load_timeout_s",
-        *_SERVING,
+        *_MEASURED,
     ),
     "loader": (
         *_SINK,
@@ -48,9 +49,9 @@ READS: dict[str, tuple[str, ...]] = {
         "soft_delete",
         "version_guard",
         "load_timeout_s",
-        *_SERVING,
+        *_MEASURED,
     ),
-    "checkpoint": ("checkpoint_url", *_SERVING),
+    "checkpoint": ("checkpoint_url", *_MEASURED),
     "monitor": (
         "source_url",
         *_SINK,

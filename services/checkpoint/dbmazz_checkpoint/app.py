@@ -10,6 +10,7 @@ from dbmazz.process import announce, run_service, stop_on_signals
 from dbmazz.serving import Server
 from dbmazz.v1 import checkpoint_pb2_grpc
 
+from dbmazz_checkpoint.measuring import measure
 from dbmazz_checkpoint.positions import Positions
 from dbmazz_checkpoint.service import FULL_NAME, CheckpointService
 from dbmazz_checkpoint.store.interface import Store
@@ -46,6 +47,7 @@ async def serve(settings: Settings, store: Store, stop: asyncio.Event) -> None:
         CheckpointService(positions, settings, store.description),
         FULL_NAME,
     )
+    server.measure(lambda: measure(positions))
     address = await server.start()
     try:
         async with asyncio.TaskGroup() as tasks:

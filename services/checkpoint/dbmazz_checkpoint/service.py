@@ -12,9 +12,10 @@ from dbmazz.config import Settings
 from dbmazz.errors import DbmazzError, FencedError, WireError
 from dbmazz.telemetry import service_status
 from dbmazz.v1 import checkpoint_pb2 as pb
-from dbmazz.v1 import checkpoint_pb2_grpc, types_pb2
+from dbmazz.v1 import checkpoint_pb2_grpc
 
 from dbmazz_checkpoint import answers
+from dbmazz_checkpoint.measuring import service_state
 from dbmazz_checkpoint.positions import Draining, Positions
 from dbmazz_checkpoint.protocol.epochs import SystemIdentifierError
 from dbmazz_checkpoint.protocol.rates import Sample, rates
@@ -79,11 +80,7 @@ class CheckpointService(checkpoint_pb2_grpc.CheckpointServiceServicer):
                 )
 
     async def GetStatus(self, request: pb.CheckpointServiceGetStatusRequest, context: grpc.aio.ServicerContext):
-        positions = self._positions
-        states = types_pb2.ServiceState
-        state = states.SERVICE_STATE_RETRYING if positions.failing else states.SERVICE_STATE_RUNNING
-        if positions.draining:
-            state = states.SERVICE_STATE_DRAINING
+        positions, state = self._positions, service_state(self._positions)
         return pb.CheckpointServiceGetStatusResponse(
             status=service_status("checkpoint", state, self._settings.shown(), positions.last_error),
             store=self._store,

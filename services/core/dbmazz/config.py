@@ -182,7 +182,7 @@ class Settings:
     log_level: str = setting("INFO", "Lowest level that is logged", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     log_format: str = setting("console", "Form of the logs", choices=("console", "json"))
     metrics_port: int = setting(
-        0, "Port of the Prometheus endpoint; 0: none. Taken, but without effect in this version", low=0, high=65535
+        0, "Port of the Prometheus endpoint, plain HTTP on the host of LISTEN; 0: none", low=0, high=65535
     )
 
     def replace(self, **changes: object) -> Settings:

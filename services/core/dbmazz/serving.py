@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -13,6 +14,10 @@ from grpc_reflection.v1alpha import reflection
 
 from dbmazz.config import Settings
 from dbmazz.errors import ConfigError
+from dbmazz.readings import Reading
+
+if TYPE_CHECKING:
+    from dbmazz.exposing import Endpoint
 
 PORTS = {"reader": 50051, "transformer": 50052, "loader": 50053, "checkpoint": 50054}
 
@@ -41,6 +46,12 @@ class Server:
         # SO_REUSEPORT is off: two services on one port by mistake must be an error, not a lottery.
         self.server = grpc.aio.server(options=[*channel_options(settings), ("grpc.so_reuseport", 0)])
         self.address = ""
+        self._measure: Callable[[], Iterable[Reading]] | None = None
+        self._metrics: Endpoint | None = None
+
+    def measure(self, readings: Callable[[], Iterable[Reading]]) -> None:
+        """What METRICS_PORT shows; asked at every scrape, in the event loop. To be called before `start`."""
+        self._measure = readings
 
     def add(self, register: Callable[[object, grpc.aio.Server], None], servicer: object, full_name: str) -> None:
         """Registers the servicer, e.g. (add_ReaderServiceServicer_to_server, servicer, "dbmazz.v1.ReaderService")."""
@@ -65,6 +76,11 @@ class Server:
                 f"the {self._service} cannot bind {wanted}",
                 "Another process has it? Set LISTEN, or use --ports auto",
             )
+        if self._settings.metrics_port and self._measure is not None:
+            # Here and not above: who does not ask for metrics does not pay for loading the library.
+            from dbmazz.exposing import Endpoint
+
+            self._metrics = Endpoint(self._service, host, self._settings.metrics_port, self._measure)
         await self.server.start()
         self.address = f"{host}:{bound}"
         await self.set_ready(False)
@@ -92,6 +108,9 @@ class Server:
 
     async def stop(self, grace_s: float = 2.0) -> None:
         """Refuses new calls, gives running ones `grace_s`, then cancels them."""
+        if self._metrics is not None:
+            self._metrics.close()
+            self._metrics = None
         await self._health.enter_graceful_shutdown()
         await self.server.stop(grace_s)
 

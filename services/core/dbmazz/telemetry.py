@@ -48,12 +48,21 @@ class LatencyHistogram:
     def __init__(self) -> None:
         self.counts = [0] * len(self.BOUNDS)
         self.max_ms = 0.0
+        # Of what was recorded here; what `merge` adds comes without it.
+        self.sum_ms = 0.0
 
     def record(self, milliseconds: float, count: int = 1) -> None:
         """Adds `count` samples; a negative one (clocks differ) counts as 0."""
         milliseconds = max(milliseconds, 0.0)
         self.counts[bisect.bisect_left(self.BOUNDS, milliseconds)] += count
         self.max_ms = max(self.max_ms, milliseconds)
+        self.sum_ms += milliseconds * count
+
+    def copy(self) -> LatencyHistogram:
+        """The present counts, for a reader that takes its time."""
+        copied = LatencyHistogram()
+        copied.counts, copied.max_ms, copied.sum_ms = list(self.counts), self.max_ms, self.sum_ms
+        return copied
 
     def merge(self, proto: types_pb2.LatencyHistogram) -> None:
         """Adds the counts of another histogram with the same bounds."""

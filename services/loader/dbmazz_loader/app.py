@@ -16,6 +16,7 @@ from dbmazz.v1 import checkpoint_pb2_grpc
 from dbmazz_loader.book import Book
 from dbmazz_loader.incoming import add_service
 from dbmazz_loader.inflight import InFlight
+from dbmazz_loader.measuring import measure
 from dbmazz_loader.peers import watch_checkpoint, watch_target
 from dbmazz_loader.protocol.attempt import Bounds
 from dbmazz_loader.protocol.identifiers import BadName, quoted
@@ -68,6 +69,7 @@ async def serve(
             in_flight = InFlight(tasks)
             service = LoaderService(settings, in_flight, shipping, schema, reporter, book, standing)
             server.add(add_service, service, "dbmazz.v1.LoaderService")
+            server.measure(lambda: measure(book, standing, len(in_flight)))
             serving(await server.start())
             log.info("serving", address=server.address, target=str(frontends), database=settings.sink_database)
             watchers = [

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 
 import structlog
 from dbmazz.telemetry import LatencyHistogram
 from dbmazz.v1 import load_pb2, loader_pb2
+
+from dbmazz_loader.table_counts import TableCounts
 
 log = structlog.get_logger("dbmazz.loader")
 
@@ -22,6 +24,8 @@ class Book:
         self.rows = self.loaded_rows = self.rows_unaccounted = self.body_bytes = 0
         self.partial_loads = self.partial_rows = 0
         self.commit_to_visible = LatencyHistogram()
+        self.load_durations = LatencyHistogram()
+        self.tables: defaultdict[str, TableCounts] = defaultdict(TableCounts)
         self._records: deque[loader_pb2.LoadRecord] = deque(maxlen=RECORDS)
 
     def enter(self, record: loader_pb2.LoadRecord) -> None:
@@ -29,6 +33,8 @@ class Book:
         record.end_time.GetCurrentTime()
         self._records.append(record)
         self.verdicts[record.verdict] += 1
+        self.load_durations.record(record.duration_ms)
+        self.tables[record.table].enter(record)
         if record.verdict != load_pb2.VERDICT_LOADED:
             return
         self.rows += record.row_count

@@ -14,6 +14,7 @@ from dbmazz.serving import Server
 from dbmazz.v1.reader_pb2_grpc import add_ReaderServiceServicer_to_server
 
 from dbmazz_reader.checkpointing import CheckpointClient
+from dbmazz_reader.measuring import measure
 from dbmazz_reader.postgres.connecting import parse
 from dbmazz_reader.protocol.states import SessionState, advance
 from dbmazz_reader.service import ReaderService
@@ -38,6 +39,7 @@ async def serve(settings: Settings, stop: asyncio.Event, on_bound: Callable[[str
     status = Status()
     server = Server("reader", settings)
     server.add(add_ReaderServiceServicer_to_server, ReaderService(settings, status), "dbmazz.v1.ReaderService")
+    server.measure(lambda: measure(settings, status))
     on_bound(await server.start())
     reader = Reader(settings, status, server, CheckpointClient(settings))
     try:

@@ -89,6 +89,7 @@ class Receiver:
             table = self.tables.of_lane(sealed.lane)
             if table is not None:
                 table.row_count += sealed.batch.row_count
+                table.byte_count += sealed.size
             self._inspection.offer(sealed)
         if batches:
             self._feed.append(batches)

@@ -23,6 +23,7 @@ class ReplicatedTable:
     builder: LaneBuilder
     described: bool = False
     row_count: int = 0
+    byte_count: int = 0
     preexisting_rows: int = 0
 
     @property
@@ -117,6 +118,8 @@ class Tables:
         if known is not None:
             entry.row_count, entry.preexisting_rows = known.row_count, known.preexisting_rows
             entry.builder.unread = known.builder.unread
+            entry.byte_count = known.byte_count
+            entry.builder.unchanged_toast_count = known.builder.unchanged_toast_count
         return entry, True
 
     def wanted(self, message: RelationMessage) -> bool:

@@ -13,6 +13,7 @@ from dbmazz.v1 import transformer_pb2_grpc
 
 from dbmazz_transformer.lanes import Lanes
 from dbmazz_transformer.loaders import Loaders
+from dbmazz_transformer.measuring import measure
 from dbmazz_transformer.options import LaneOptions
 from dbmazz_transformer.service import TransformerService
 from dbmazz_transformer.source import Source
@@ -44,6 +45,7 @@ async def serve(
             service = TransformerService(settings, lanes, source)
             register = transformer_pb2_grpc.add_TransformerServiceServicer_to_server
             server.add(register, service, "dbmazz.v1.TransformerService")
+            server.measure(lambda: measure(service.state(), lanes, source))
             on_bound(await server.start())
             streaming = tasks.create_task(source.run(), name="source")
             await stop.wait()

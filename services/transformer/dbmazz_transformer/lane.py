@@ -109,8 +109,10 @@ class Lane:
     async def _send(self) -> None:
         while True:
             step = await self._builder.steps.get()
+            started = asyncio.get_running_loop().time()
             if not await self._deliver(step):
                 return
+            self._tally.step_durations.record((asyncio.get_running_loop().time() - started) * 1e3)
             self.backlog.remove(step.covered)
             self.message = ""
             if step.covered.last_batch_id:

@@ -33,7 +33,7 @@ class TransformerService(transformer_pb2_grpc.TransformerServiceServicer):
         tally = self._lanes.tally
         error = self._lanes.trouble() or self._source.last_error
         return transformer_pb2.TransformerServiceGetStatusResponse(
-            status=service_status("transformer", self._state(), self._settings.shown(), error),
+            status=service_status("transformer", self.state(), self._settings.shown(), error),
             epoch=self._source.epoch,
             lanes=[_lane_status(lane) for lane in self._lanes.held()],
             row_count=tally.row_count,
@@ -85,7 +85,8 @@ class TransformerService(transformer_pb2_grpc.TransformerServiceServicer):
             ]
         )
 
-    def _state(self) -> types_pb2.ServiceState:
+    def state(self) -> types_pb2.ServiceState:
+        """What the replica is about."""
         if self.draining:
             return types_pb2.SERVICE_STATE_DRAINING
         if not self._source.ever_connected:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
+
+from dbmazz.telemetry import LatencyHistogram
 
 from dbmazz_transformer.protocol.plan import Load, Plan
 
@@ -19,6 +22,16 @@ class SignatureTally:
 
 
 @dataclass
+class TableTally:
+    """Counters of one target table."""
+
+    folded_row_count: int = 0
+    policy_value_count: int = 0
+    loaded_row_count: int = 0
+    body_bytes: int = 0
+
+
+@dataclass
 class Tally:
     """Counters; every row received is at last folded or loaded, unless its lane went to another transformer."""
 
@@ -30,17 +43,26 @@ class Tally:
     partial_row_count: int = 0
     policy_value_count: int = 0
     signatures: dict[tuple[str, tuple[str, ...]], SignatureTally] = field(default_factory=dict)
+    tables: defaultdict[str, TableTally] = field(default_factory=lambda: defaultdict(TableTally))
+    step_durations: LatencyHistogram = field(default_factory=LatencyHistogram)
 
     def planned(self, plan: Plan) -> None:
         """A window was folded and encoded."""
         self.folded_row_count += plan.folded_count
         self.policy_value_count += plan.policy_count
+        if plan.row_count:
+            table = self.tables[plan.loads[0].table]
+            table.folded_row_count += plan.folded_count
+            table.policy_value_count += plan.policy_count
 
     def loaded(self, load: Load) -> None:
         """A load was acknowledged."""
         if not load.row_count:
             return
         self.loaded_row_count += load.row_count
+        table = self.tables[load.table]
+        table.loaded_row_count += load.row_count
+        table.body_bytes += len(load.body)
         if load.partial_update:
             self.partial_load_count += 1
             self.partial_row_count += load.row_count

@@ -150,6 +150,7 @@ class Decoder:
                 if absent & lane.key_mask:
                     raise self._no_key(lane)
                 self.unchanged_toast_count += absent.bit_count()
+                lane.unchanged_toast_count += absent.bit_count()
                 if lane.unread and self.readback:
                     cells, _ = read_cells(body, 6, lane.columns)
                     self._opened(lane, len(body))
@@ -167,6 +168,7 @@ class Decoder:
     def _update_with_old(self, lane: LaneBuilder, body: bytes, old: list[Cell], new: list[Cell], lsn: int) -> None:
         """An update whose message has the old key or the whole old row: the key may have changed."""
         self.unchanged_toast_count += new.count(ABSENT)
+        lane.unchanged_toast_count += new.count(ABSENT)
         if body[5] == _OLD:
             # The old image under FULL has its TOAST values inline, so nothing needs to stay absent.
             new = [was if cell == ABSENT else cell for cell, was in zip(new, old, strict=True)]

@@ -45,6 +45,8 @@ class LaneBuilder:
         # The table holds rows that nobody has read: the target may lack the row that a partial image belongs to.
         self.unread = False
         self.not_key_mask = (1 << self.columns) - 1 & ~self.key_mask
+        # Unchanged TOAST columns of all rows so far, sealed or not.
+        self.unchanged_toast_count = 0
         self.reset()
 
     def reset(self) -> None:
