@@ -16,11 +16,12 @@ setup: $(VENV)/.installed services/core/dbmazz/v1/.generated ## a virtual enviro
 
 $(VENV)/.installed: requirements.lock $(DISTRIBUTIONS:%=%/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit("dbmazz needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
-	@echo "setup: virtual environment in $(VENV)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed: install the venv package of your system (Debian: python3-venv)" >&2; exit 1; }
-	@echo "setup: packages of requirements.lock"
+	@echo "setup: virtual environment in $(VENV)" >&2
+	@# An interrupted run leaves an environment without pip behind; it is made anew.
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { echo "python3 -m venv failed: install the venv package of your system (Debian: python3-venv)" >&2; exit 1; }
+	@echo "setup: packages of requirements.lock" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@echo "setup: dbmazz itself, editable"
+	@echo "setup: dbmazz itself, editable" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(DISTRIBUTIONS:%=-e %)
 	@touch $@
 

@@ -14,8 +14,14 @@ _DOWN = ("DOWN", "STOPPED")
 
 
 def healthy(answers: list[Answer]) -> bool:
-    """False when a part does not answer, or has given up."""
-    return all(answer.state not in _DOWN for answer in answers)
+    """False when a part does not answer, or has given up, or a table is parked."""
+    parked = any(
+        lane.state == transformer_pb2.LANE_STATE_PARKED
+        for answer in answers
+        if answer.service == "transformer" and answer.status is not None
+        for lane in answer.status.lanes
+    )
+    return not parked and all(answer.state not in _DOWN for answer in answers)
 
 
 def document(answers: list[Answer]) -> dict[str, Any]:

@@ -113,8 +113,21 @@ class Supervisor:
         raise self._failure
 
     def start(self, group: asyncio.TaskGroup) -> None:
-        """Starts everything at once: any order works, because peers dial each other with back-off."""
-        for post in self._posts:
+        """Starts everything but the first stage at once: any order works, because peers dial each other with back-off.
+
+        The first stage, which is the first to touch what is outside, waits until the others have started: where one of them
+        refuses its settings, nothing is changed.
+        """
+        for stage in self._stages[1:]:
+            for post in stage:
+                group.create_task(self._keep(post))
+        group.create_task(self._start_first(group))
+
+    async def _start_first(self, group: asyncio.TaskGroup) -> None:
+        for stage in self._stages[1:]:
+            for post in stage:
+                await post.announced.wait()
+        for post in self._stages[0]:
             group.create_task(self._keep(post))
 
     async def _keep(self, post: _Post) -> None:
@@ -168,6 +181,8 @@ class Supervisor:
     async def drain(self) -> None:
         """SIGTERM to one stage after the other; whoever is not gone after the grace, or in a hurry, is killed."""
         self._stopping.set()
+        for post in self._posts:
+            post.announced.set()  # nobody has to wait for it any more
         for stage in self._stages:
             children = [post.child for post in stage if post.child is not None]
             for child in children:

@@ -1,8 +1,9 @@
 """Every setting of dbmazz, declared once: name, type, default with its reason, range, help.
 
 The variable is the upper-case name of the field. Values come from the environment, then `.env`, then the YAML file named
-by DBMAZZ_CONFIG; the first that has one wins. Unknown names in the files, and in the environment those that begin like
-ours (SOURCE_, SINK_, ...), are errors, because a typing slip must not silently mean the default.
+by DBMAZZ_CONFIG; the first that has one wins. Unknown names in the files are errors, because a typing slip must not
+silently mean the default; in the environment, which others write to as well, those that only we would use (SINK_, ...) and
+those that come close to one of ours.
 """
 
 from __future__ import annotations
@@ -18,29 +19,12 @@ from dbmazz import settings_field
 from dbmazz.errors import ConfigError
 from dbmazz.settings_field import setting
 
-_PREFIXES = (
-    "SOURCE_",
-    "SINK_",
-    "FLUSH_",
-    "SNAPSHOT_",
-    "READER_",
-    "TRANSFORMER_",
-    "LOADER_",
-    "CHECKPOINT_",
-    "GRPC_",
-    "DBMAZZ_",
-)
-# Names with our prefixes that are read elsewhere or belong to the gRPC library.
-_FOREIGN = frozenset({"DBMAZZ_CONFIG", "DBMAZZ_TEST_SEED"})
-_FOREIGN_PREFIXES = (
-    "GRPC_VERBOSITY",
-    "GRPC_TRACE",
-    "GRPC_POLL",
-    "GRPC_DNS",
-    "GRPC_ENABLE",
-    "GRPC_DEFAULT",
-    "GRPC_EXPERIMENTS",
-)
+# Nobody else's variables begin like this.
+_PREFIXES = ("SINK_", "FLUSH_", "GRPC_TLS_", "DBMAZZ_")
+# Read elsewhere.
+_FOREIGN = frozenset({"DBMAZZ_CONFIG", "DBMAZZ_TEST_SEED", "DBMAZZ_TEST_DOCKER"})
+# How like one of ours a name must be to be taken for a slip: SOURCE_UR and SOURCE_URRL are, SOURCE_DATE_EPOCH is not.
+_SLIP = 0.9
 
 
 @dataclass(frozen=True)
@@ -53,7 +37,10 @@ class Settings:
         secret=True,
     )
     source_slot_name: str = setting(
-        "dbmazz_slot", "Replication slot. Created when missing; never dropped", why="the predecessor's name"
+        "dbmazz_slot",
+        "Replication slot. Created when missing; never dropped",
+        why="the predecessor's name",
+        pattern=("[a-z0-9_]{1,63}", "1 to 63 lower-case letters, digits and _, as PostgreSQL wants it"),
     )
     source_publication_name: str = setting(
         "dbmazz_pub",
@@ -67,7 +54,8 @@ class Settings:
     )
     tables: tuple = setting(
         (),
-        "Tables to replicate: schema.table, with * as wildcard, separated by commas. Empty: what the publication has",
+        "Tables to replicate: schema.table, with * as wildcard, separated by commas. Empty: what the publication has;"
+        " all of the database when there is none",
         kind="list",
     )
     sink_url: str = setting(
@@ -149,12 +137,16 @@ class Settings:
     load_timeout_s: int = setting(
         600, "Time that StarRocks has for one load, in seconds", low=1, high=259_200, why="its own default"
     )
-    reader_address: str = setting("127.0.0.1:50051", "Where transformers dial the reader")
-    transformer_address: str = setting("127.0.0.1:50052", "Where `dbmazz status` and the monitor dial the transformer")
-    loader_address: str = setting(
-        "127.0.0.1:50053", "Where transformers dial the loaders; a DNS name reaches all its addresses"
+    reader_address: str = setting("127.0.0.1:50051", "Where transformers dial the reader", kind="addresses")
+    transformer_address: str = setting(
+        "127.0.0.1:50052", "Where `dbmazz status` and the monitor dial the transformer", kind="addresses"
     )
-    checkpoint_address: str = setting("127.0.0.1:50054", "Where reader and loaders dial the checkpoint")
+    loader_address: str = setting(
+        "127.0.0.1:50053", "Where transformers dial the loaders; a DNS name reaches all its addresses", kind="addresses"
+    )
+    checkpoint_address: str = setting(
+        "127.0.0.1:50054", "Where reader and loaders dial the checkpoint", kind="addresses"
+    )
     listen: str = setting(
         "", "Address to bind, host:port; empty: loopback and the service's own port. Port 0: a free one"
     )
@@ -226,7 +218,7 @@ def load_settings(environment: Mapping[str, str] | None = None, directory: Path 
     for name, text in environment.items():
         if name in fields:
             texts[name] = text
-        elif name.startswith(_PREFIXES) and not _set_by_others(name):
+        elif name not in _FOREIGN and (name.startswith(_PREFIXES) or _close(name, fields, _SLIP)):
             raise _unknown(name, "the environment", fields)
     values = {
         name.lower(): settings_field.read(fields[name], name, text) for name, text in texts.items() if name in fields
@@ -244,14 +236,22 @@ def _files(environment: Mapping[str, str], directory: Path) -> list[tuple[str, d
 
 
 def _dotenv(path: Path) -> dict[str, str]:
-    if not path.is_file():
+    if not path.exists():
         return {}
     from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
 
     try:
-        return {name: value or "" for name, value in dotenv_values(path).items()}
+        with path.open(encoding="utf-8") as lines:
+            broken = [
+                binding for binding in parse_stream(lines) if binding.error or (binding.key and binding.value is None)
+            ]
+        values = dotenv_values(path)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f".env cannot be read ({type(error).__name__})", "Write one NAME=value per line") from None
+    if broken:
+        raise ConfigError(f"line {broken[0].original.line} of .env is not a setting", "Write one NAME=value per line")
+    return {name: value or "" for name, value in values.items()}
 
 
 def _yaml(path: Path) -> dict[str, str]:
@@ -277,14 +277,11 @@ def _yaml_text(path: Path, name: str, value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _set_by_others(name: str) -> bool:
-    """True for names of the gRPC library, and for what Kubernetes injects for a service that is named `reader`:
-    READER_SERVICE_HOST, READER_PORT, READER_PORT_50051_TCP_ADDR and the like."""
-    injected = name.endswith("_PORT") or any(part in name for part in ("_SERVICE_HOST", "_SERVICE_PORT", "_PORT_"))
-    return injected or name in _FOREIGN or name.startswith(_FOREIGN_PREFIXES)
+def _close(name: str, fields: Mapping[str, object], cutoff: float) -> list[str]:
+    return difflib.get_close_matches(name, fields, n=1, cutoff=cutoff)
 
 
 def _unknown(name: str, origin: str, fields: Mapping[str, object]) -> ConfigError:
-    close = difflib.get_close_matches(name, fields, n=1)
+    close = _close(name, fields, 0.6)
     way_out = f"Did you mean {close[0]}?" if close else "`dbmazz config` lists all settings"
     return ConfigError(f"{name} in {origin} is not a setting of dbmazz", way_out)

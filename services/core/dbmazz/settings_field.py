@@ -11,14 +11,16 @@ from dbmazz.errors import ConfigError
 
 _SIZE = re.compile(r"(\d+)\s*(B|KB|MB|GB)?", re.IGNORECASE)
 _UNITS = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
+# A host name, an IPv4 address, or an IPv6 address in brackets; then a port.
+_ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
 
 def setting(default: Any, help: str, *, why: str = "", secret: bool = False, kind: str = "", **limits: Any) -> Any:
     """Declares a setting: its default, what it is for, and why the default is what it is.
 
-    `limits`: low and high for numbers, choices for words. `kind` "size" takes 64MB, 1GB or bytes; "list" takes words
-    separated by commas.
+    `limits`: low and high for numbers, choices for words, pattern (expression, what it takes in words) for text. `kind`
+    "size" takes 64MB, 1GB or bytes; "list" takes words separated by commas; "addresses" host:port, or several.
     """
     metadata = {"help": help, "why": why, "secret": secret, "kind": kind, **limits}
     return dataclasses.field(default=default, metadata=metadata)
@@ -40,6 +42,9 @@ def check(field: dataclasses.Field, name: str, value: Any) -> None:
     choices = limits.get("choices")
     if choices and value not in choices:
         raise ConfigError(f"{name}={shown(field, value)} is not one of the choices", f"It takes {takes(field)}")
+    pattern = limits.get("pattern")
+    if pattern and not re.fullmatch(pattern[0], value):
+        raise ConfigError(f"{name}={shown(field, value)} is not valid", f"It takes {takes(field)}")
     low, high = limits.get("low"), limits.get("high")
     # Written so that NaN, which compares false with everything, is out of range.
     if (low is not None and not value >= low) or (high is not None and not value <= high):
@@ -51,6 +56,10 @@ def takes(field: dataclasses.Field) -> str:
     limits = field.metadata
     if limits.get("choices"):
         return "one of " + ", ".join(limits["choices"])
+    if limits.get("pattern"):
+        return limits["pattern"][1]
+    if limits["kind"] == "addresses":
+        return "host:port, or several separated by commas"
     if limits["kind"] == "list":
         return "words separated by commas"
     if limits["kind"] == "size":
@@ -73,7 +82,7 @@ def shown(field: dataclasses.Field, value: Any) -> str:
 
 
 def _reader(field: dataclasses.Field) -> Callable[[str], Any]:
-    kinds = {"size": _size, "list": _words}
+    kinds = {"size": _size, "list": _words, "addresses": _addresses}
     types = {"int": int, "float": float, "bool": _bool, "str": str}
     return kinds.get(field.metadata["kind"]) or types[field.type]
 
@@ -94,3 +103,11 @@ def _bool(text: str) -> bool:
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _addresses(text: str) -> str:
+    for address in text.split(","):
+        found = _ADDRESS.fullmatch(address.strip())
+        if found is None or not 0 < int(found[1]) < 65536:
+            raise ValueError(text)
+    return ",".join(address.strip() for address in text.split(","))

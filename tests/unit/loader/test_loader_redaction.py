@@ -28,7 +28,7 @@ TEMPLATES = (
         (TEMPLATES[2].format("abc"), "column note: text is longer than 100 bytes"),
         (TEMPLATES[3].format("9" * 30), "column note: number is too large"),
         (TEMPLATES[4].format("abc"), "text cannot be cast to BIGINT"),
-        (TEMPLATES[5].format("{"), "not valid JSON"),
+        (TEMPLATES[5].format("{"), "a document that a JSON column cannot hold (docs/types.md)"),
         (TEMPLATES[6].format("[1]"), "column note: not a number"),
         ("NULL value in non-nullable column 'it's'", "column it's: NULL in a column that is NOT NULL"),
         ("Value length is beyond the capacity. column=note, capacity=3", "column note: text is longer than 3 bytes"),

@@ -169,14 +169,19 @@ def _json(kind: Type, value: Any) -> str:
     try:
         return _json_text(value)
     except UnicodeEncodeError as error:
-        raise Invalid("Failed to convert simdjson value, column={c}") from error
+        raise _no_json(value, error) from error
 
 
 def _exact_json(kind: Type, value: Any) -> str:
     try:
         return _json_text(orjson.loads(json.dumps(value)))
     except (orjson.JSONDecodeError, TypeError, ValueError) as error:
-        raise Invalid(f"Failed to convert simdjson value, column={{c}}, error={error}") from error
+        raise _no_json(value, error) from error
+
+
+def _no_json(value: Any, error: Exception) -> Invalid:
+    """The raw text is cut at 1 KB, as a BE does it."""
+    return Invalid(f"Failed to convert simdjson value, json={json.dumps(value)[:1024]}, error={error}")
 
 
 def _array(kind: Type, value: Any) -> str:

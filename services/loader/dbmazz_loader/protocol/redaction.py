@@ -47,7 +47,7 @@ _REASONS = tuple(
         (r"Unsupported value type\. Numeric type is required\. column=(?P<column>.*?)(?:, .*)?", "not a number"),
         (rf"Unable to cast string value to {_TYPE}\. value=.*", "text cannot be cast to {type}"),
         (r"Failed to parse value as array, column=(?P<column>.*)", "not an array"),
-        (r"Failed to convert simdjson value, json=.*", "not valid JSON"),
+        (r"Failed to convert simdjson value, json=.*", "a document that a JSON column cannot hold (docs/types.md)"),
         (r"Value count does not match column count\..*", "value count does not match column count"),
     )
 )

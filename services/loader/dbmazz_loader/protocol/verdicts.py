@@ -70,6 +70,16 @@ class _Rule:
 
 
 _LOGIN = "Check SINK_USER and SINK_PASSWORD, and that the user has INSERT on the target tables"
+_DOCUMENT = "A json or jsonb value of this load is more than StarRocks can parse; see docs/types.md"
+_SIMDJSON = (
+    "tape_error",
+    "depth_error",
+    "string_error",
+    "number_error",
+    "utf8_error",
+    "unescaped_chars",
+    "unclosed_string",
+)
 _COMPACTION = "Compaction is behind: raise FLUSH_INTERVAL_MS"
 
 _MESSAGES = (
@@ -130,6 +140,8 @@ _MESSAGES = (
     _Rule("timed out", Outcome.RETRY),
     # Document-level JSON errors; the prefix `parse error. ` is missing before 3.4.
     _Rule("parse error", Outcome.PARK),
+    # Names of simdjson's errors, which stand in the message as they are.
+    *(_Rule(name, Outcome.PARK, _DOCUMENT) for name in _SIMDJSON),
     _Rule("illegal json", Outcome.PARK),
     _Rule("value is array type in json", Outcome.PARK),
     _Rule("should be object type in json", Outcome.PARK),

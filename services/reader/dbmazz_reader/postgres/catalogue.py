@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -83,6 +83,13 @@ class Catalogue:
         """Ends the connection."""
         if self._connection is not None:
             await self._connection.close()
+
+    async def unreadable(self, tables: Sequence[Table]) -> list[Table]:
+        """Those that the role may not SELECT from."""
+        relations = [table.relation_id for table in tables]
+        found = await self.rows(queries.UNREADABLE, "looking at privileges", relations=relations)
+        oids = {oid for (oid,) in found}
+        return [table for table in tables if table.relation_id in oids]
 
     async def rows(self, statement: str, doing: str, *, fix: str = "", **parameters: object) -> list[tuple]:
         """All rows of a statement; [] for one that has none. Errors are those of errors.py."""

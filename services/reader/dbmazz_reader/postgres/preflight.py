@@ -73,6 +73,30 @@ def without_identity(tables: Iterable[Table]) -> list[Table]:
     return [table for table in tables if table.replica_identity is ReplicaIdentity.NOTHING]
 
 
+def check_readable(unreadable: Sequence[Table], role: str) -> None:
+    """The right to read back what a change does not carry, known before the first such change comes."""
+    if unreadable:
+        names = ", ".join(table.qualified_name for table in unreadable)
+        listed = ", ".join(quote_table(table.schema, table.name) for table in unreadable)
+        raise SourceError(
+            f"role {role} may not read {names}, which unchanged TOAST values may have to be read back from",
+            f'Run GRANT SELECT ON {listed} TO "{role}"; (and GRANT USAGE ON the schema), or set TOAST_READBACK=false',
+        )
+
+
+def check_target_names(tables: Iterable[Table | UserTable]) -> None:
+    """Two source tables must not become one target table."""
+    targets = defaultdict(list)
+    for table in tables:
+        targets[target_table_name(table.schema, table.name)].append(table.qualified_name)
+    for target, sources in targets.items():
+        if len(sources) > 1:
+            raise SourceError(
+                f"tables {' and '.join(sources)} would both become {target} in the target",
+                "Rename one, or take one out of the publication and TABLES",
+            )
+
+
 def check_tables(tables: Sequence[Table], publication: str) -> None:
     """Keys, replica identities and names in the target."""
     if not tables:
@@ -84,15 +108,7 @@ def check_tables(tables: Sequence[Table], publication: str) -> None:
     if problems:
         more = f" (and {len(problems) - 1} more tables have a problem)" if len(problems) > 1 else ""
         raise SourceError(problems[0].message + more, problems[0].way_out)
-    targets = defaultdict(list)
-    for table in tables:
-        targets[target_table_name(table.schema, table.name)].append(table.qualified_name)
-    for target, sources in targets.items():
-        if len(sources) > 1:
-            raise SourceError(
-                f"tables {' and '.join(sources)} would both become {target} in the target",
-                "Rename one, or take one out of the publication and TABLES",
-            )
+    check_target_names(tables)
 
 
 def _table_problem(table: Table) -> SourceError | None:

@@ -70,6 +70,14 @@ SELECT c.oid, n.nspname, c.relname, c.relpersistence, c.relreplident,
  ORDER BY n.nspname, c.relname
 """
 
+# What TOAST_READBACK may not read.
+UNREADABLE = """
+SELECT c.oid FROM pg_class c
+ WHERE c.oid = ANY (%(relations)s::oid[])
+   AND NOT (has_schema_privilege(c.relnamespace, 'USAGE')
+            AND (has_table_privilege(c.oid, 'SELECT') OR has_any_column_privilege(c.oid, 'SELECT')))
+"""
+
 # invalidation_reason appeared in PostgreSQL 17, conflicting in 16.
 SLOT = """
 SELECT plugin, database, confirmed_flush_lsn, restart_lsn, wal_status, {trouble},

@@ -36,6 +36,7 @@ async def prepare(catalogue: Catalogue, settings: Settings) -> Prepared:
     preflight.check_server(server)
     publication = settings.source_publication_name
     selected, warnings = preflight.select_tables(await catalogue.user_tables(), settings.tables)
+    preflight.check_target_names(selected)
     added: list[UserTable] = []
     if await catalogue.publication_exists(publication):
         if settings.tables:
@@ -52,6 +53,8 @@ async def prepare(catalogue: Catalogue, settings: Settings) -> Prepared:
     only = frozenset(table.relation_id for table in selected) if settings.tables else None
     tables = await _tables(catalogue, settings, only)
     preflight.check_tables(tables, publication)
+    if settings.toast_readback:
+        preflight.check_readable(await catalogue.unreadable(tables), server.role)
     for warning in warnings:
         log.warning("source_warning", warning=warning)
     return Prepared(server, tables, warnings, frozenset(table.relation_id for table in added), only)
