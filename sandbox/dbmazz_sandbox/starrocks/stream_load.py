@@ -111,13 +111,14 @@ class StreamLoad:
 
     async def _commit(self, rows: LoadedRows) -> None:
         cluster, plan, at = self._cluster, self._plan, time.monotonic()
+        # Outside of the lock: a load that is late can be overtaken by a newer one, as on a real cluster.
+        await self._delay()
         async with cluster.lock(plan.table):
             if cluster.catalog.get(plan.table.database, plan.table.name) is not plan.table:
                 raise LoadError(
                     "Fail to get tablet, perhaps this table is doing schema change, or it has already been deleted. "
                     f"Please try again. tablet_id={plan.table.ident + 1}"
                 )
-            await self._delay()
             assert self._transaction is not None
             transaction, finished = self._transaction, cluster.now()
             fills = tuple((column, default_value(column, utc_now())) for column in plan.missing)
@@ -145,7 +146,6 @@ class StreamLoad:
                 self._committed(transaction)
 
     async def _delay(self) -> None:
-
         if rule := self._cluster.faults.take(Fault.DELAY_BEFORE_COMMIT, self.table):
             await asyncio.sleep(rule.delay_ms / 1000)
 

@@ -98,7 +98,8 @@ class Settings:
         why="the predecessor's default",
     )
     soft_delete: bool = setting(
-        True, "Keep deleted rows, marked with dbmazz_is_deleted and their last values; false: remove them"
+        True,
+        "Keep deleted rows, marked with dbmazz_is_deleted and their last values; false: remove them, without version guard",
     )
     version_guard: str = setting(
         "auto",

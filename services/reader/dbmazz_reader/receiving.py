@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection
 
 import structlog
+from dbmazz.backoff import Backoff
 from dbmazz.errors import SourceError
 
 from dbmazz_reader.confirming import Confirmation
@@ -18,6 +20,7 @@ from dbmazz_reader.protocol.cuts import Cutter, SealedBatch
 from dbmazz_reader.protocol.decoder import Decoder, RelationSeen, TruncateSeen
 from dbmazz_reader.protocol.frames import KEEPALIVE, XLOG_DATA, Keepalive, keepalive, unknown_frame, xlog_data
 from dbmazz_reader.protocol.pgoutput import RelationMessage
+from dbmazz_reader.protocol.visibility import still_running
 from dbmazz_reader.tables import ReplicatedTable, Tables
 
 log = structlog.get_logger("dbmazz.reader")
@@ -25,6 +28,8 @@ log = structlog.get_logger("dbmazz.reader")
 # How often the loop looks around when nothing happens.
 IDLE_S = 0.25
 HEARTBEAT_S = 1.0
+# Of looking for a transaction's visibility, before people are told: about five seconds.
+PATIENT_ATTEMPTS = 15
 
 
 class Receiver:
@@ -74,11 +79,31 @@ class Receiver:
 
     async def cut(self) -> None:
         """Seals all open lanes and sends them off."""
+        await self._visible({readback.xid for lane in self.decoder.open for readback in lane.readbacks})
         for lane in self.decoder.open:
             if lane.readbacks:
                 completed, gone = await read_back(self._catalogue, lane)
                 log.debug("values_read_back", table=lane.relation.qualified_name, completed=completed, gone=gone)
         self._send(self.cutter.cut(self.decoder))
+
+    async def _visible(self, xids: Collection[int]) -> None:
+        """Waits until queries see these transactions: with synchronous replication, as long as their commits wait.
+
+        PostgreSQL tells nobody when that is, so it is asked again and again. Status updates go out meanwhile.
+        """
+        backoff = Backoff(first_s=0.02, cap_s=0.5)
+        while xids:
+            xmax, running = await self._catalogue.snapshot()
+            xids = [xid for xid in xids if still_running(xid, xmax, running)]
+            if not xids:
+                return
+            if backoff.attempts == PATIENT_ATTEMPTS:
+                log.warning(
+                    "transaction_not_visible",
+                    xid=min(xids),
+                    way_out="its commit waits for a standby of synchronous_standby_names; if that names dbmazz, take it out",
+                )
+            await asyncio.sleep(backoff.next_delay())
 
     def seed(self, tables: list[ReplicatedTable]) -> None:
         """One schema barrier per table, so that empty tables exist in the target as well."""
@@ -157,6 +182,9 @@ class Receiver:
         if known is not None:
             self.decoder.bind(message.relation_id, known.builder)
             return
+        if self.decoder.transaction is not None:
+            # Else a table that the same transaction made would not be found, and its rows left out.
+            await self._visible([self.decoder.transaction.xid])
         found = await self._catalogue.tables(self._publication, message.relation_id)
         if self.tables.get(message.relation_id) is None and not (found and self.tables.wanted(message)):
             # A partition beside its root, a table that TABLES does not mean, or one that was taken out before this session.

@@ -47,7 +47,7 @@ class Session:
         """Streams until `stop`, then drains; or raises what ended it, alone or in a group."""
         stream: ReplicationStream | None = None
         try:
-            prepared = await prepare(self._catalogue, self._settings)
+            prepared = await prepare(self._catalogue, self._settings, self._same_server)
             self._status.warnings = prepared.warnings
             stream = await ReplicationStream.open(self._settings.source_url)
             server, start = await self._decide(stream)
@@ -64,6 +64,13 @@ class Session:
             if stream is not None:
                 await stream.close()
             await self._catalogue.close()
+
+    async def _same_server(self) -> None:
+        """Nothing is made on a server that the slot's checkpoint does not belong to."""
+        stored = await self._checkpoint.stored()
+        if stored is not None:
+            identifier = await self._catalogue.system_identifier()
+            resume.same_system(self._settings.source_slot_name, identifier, stored)
 
     async def _decide(self, stream: ReplicationStream) -> tuple[resume.Server, resume.Start]:
         server = resume.Server(*await stream.identify())

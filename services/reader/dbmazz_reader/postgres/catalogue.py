@@ -84,6 +84,17 @@ class Catalogue:
         if self._connection is not None:
             await self._connection.close()
 
+    async def snapshot(self) -> tuple[int, frozenset[int]]:
+        """(xmax, ids that are in progress) of a query that runs now; see protocol/visibility.py."""
+        ((xmax, running),) = await self.rows(queries.SNAPSHOT, "looking at running transactions")
+        return int(xmax), frozenset(map(int, running))
+
+    async def system_identifier(self) -> str:
+        """Of the cluster, in decimal, as IDENTIFY_SYSTEM gives it."""
+        statement = "SELECT system_identifier FROM pg_control_system()"
+        ((identifier,),) = await self.rows(statement, "asking for the system identifier")
+        return str(identifier)
+
     async def unreadable(self, tables: Sequence[Table]) -> list[Table]:
         """Those that the role may not SELECT from."""
         relations = [table.relation_id for table in tables]

@@ -70,6 +70,12 @@ SELECT c.oid, n.nspname, c.relname, c.relpersistence, c.relreplident,
  ORDER BY n.nspname, c.relname
 """
 
+# Ids of 64 bits, as text: the driver has no type for xid8.
+SNAPSHOT = """
+SELECT pg_snapshot_xmax(s)::text, ARRAY(SELECT x::text FROM pg_snapshot_xip(s) AS x)
+  FROM (SELECT pg_current_snapshot()) AS q (s)
+"""
+
 # What TOAST_READBACK may not read.
 UNREADABLE = """
 SELECT c.oid FROM pg_class c

@@ -26,8 +26,8 @@ Found = dict[tuple[bytes, ...], dict[int, bytes | None]]
 async def read_back(catalogue: Catalogue, lane: LaneBuilder) -> tuple[int, int]:
     """Completes the lane's rows that wait for it; (rows completed, rows that are gone meanwhile).
 
-    The value may be newer than the change; then the change that wrote it is still to come. A row that is gone stays
-    partial: its next change is still to come, too.
+    The changes' transactions are visible by now (the caller has seen to it). The value may be newer than the change; then
+    the change that wrote it is still to come. A row that is gone stays partial: its next change is still to come, too.
     """
     completed = 0
     asked, lane.readbacks = lane.readbacks, []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
@@ -30,8 +31,11 @@ class Prepared:
     only: frozenset[int] | None
 
 
-async def prepare(catalogue: Catalogue, settings: Settings) -> Prepared:
-    """Checks the source and creates or extends the publication; SourceError or ConfigError names what is in the way."""
+async def prepare(catalogue: Catalogue, settings: Settings, before_change: Callable[[], Awaitable[None]]) -> Prepared:
+    """Checks the source and creates or extends the publication; SourceError or ConfigError names what is in the way.
+
+    `before_change` is awaited before anything is changed: it raises when this is the wrong server.
+    """
     server = await catalogue.server()
     preflight.check_server(server)
     publication = settings.source_publication_name
@@ -42,6 +46,8 @@ async def prepare(catalogue: Catalogue, settings: Settings) -> Prepared:
         if settings.tables:
             published = {table.relation_id for table in await catalogue.tables(publication)}
             added = [table for table in selected if table.relation_id not in published]
+            if added:
+                await before_change()
             await _extend(catalogue, publication, added)
         else:
             warnings = []  # the publication decides, whatever else the database holds
@@ -49,8 +55,11 @@ async def prepare(catalogue: Catalogue, settings: Settings) -> Prepared:
     else:
         await _no_slot_yet(catalogue, settings)
         added = selected
+        await before_change()
         await _create(catalogue, publication, added, named=bool(settings.tables))
     only = frozenset(table.relation_id for table in selected) if settings.tables else None
+    if settings.source_set_replica_identity:
+        await before_change()
     tables = await _tables(catalogue, settings, only)
     preflight.check_tables(tables, publication)
     if settings.toast_readback:

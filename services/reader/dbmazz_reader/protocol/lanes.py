@@ -25,10 +25,12 @@ class Transaction:
 class Readback:
     """A row under a new key whose absent columns are to be read from the source before the lane is sealed.
 
-    `key` has the texts of the identity in key order; `places` maps an absent column to its slot among the values.
+    `key` has the texts of the identity in key order; `places` maps an absent column to its slot among the values; `xid` is
+    the transaction that must be visible by then.
     """
 
     row: int
+    xid: int
     key: tuple[bytes, ...]
     places: dict[int, int]
 
@@ -97,7 +99,7 @@ class LaneBuilder:
                     values.append(b"")
         if places:
             key = tuple(cells[index] for index in self.key_indices)
-            self.readbacks.append(Readback(len(self.ops), key, places))
+            self.readbacks.append(Readback(len(self.ops), transaction.xid, key, places))
         self.add(op, lengths, values, absent, lsn, transaction)
 
     def complete(self, readback: Readback, cells: dict[int, bytes | None]) -> None:

@@ -99,13 +99,18 @@ _CHOICES = (
 )
 
 
-def _same_server(name: str, server: Server, checkpoint: Checkpoint) -> None:
-    if checkpoint.system_identifier != server.system_identifier:
+def same_system(name: str, system_identifier: str, checkpoint: Checkpoint) -> None:
+    """GapError when the checkpoint belongs to another cluster."""
+    if checkpoint.system_identifier != system_identifier:
         raise GapError(
             f"the checkpoint of slot {name} belongs to PostgreSQL system {checkpoint.system_identifier}, but SOURCE_URL"
-            f" leads to system {server.system_identifier}",
+            f" leads to system {system_identifier}",
             "Choices: correct SOURCE_URL; or set another SOURCE_SLOT_NAME for this server and load the tables again",
         )
+
+
+def _same_server(name: str, server: Server, checkpoint: Checkpoint) -> None:
+    same_system(name, server.system_identifier, checkpoint)
     if checkpoint.timeline != server.timeline:
         raise GapError(
             f"the checkpoint of slot {name} is on timeline {checkpoint.timeline} at {Lsn(checkpoint.confirmed_lsn)}, but"
