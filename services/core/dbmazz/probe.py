@@ -81,6 +81,8 @@ async def _tcp(address: str, deadline_s: float) -> str:
 
 def _http(address: str, deadline_s: float) -> str:
     try:
+        if not urlsplit(address).hostname:
+            raise _no_address(address)
         # Not through a proxy that the environment names: this is about a neighbour.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(address, timeout=deadline_s):
