@@ -34,7 +34,7 @@ PATIENCE_S = 60.0
 POLL_S = 0.2
 TABLES = ("public.orders", "public.order_items", "public.toast_test")
 # As many rows as are compared within half a minute.
-COMPARABLE_ROWS = 3_000_000
+COMPARABLE_ROWS = 400_000
 ORDERS, DELETED, LARGE = 300, 50, 40
 SERVERS = {"sandbox": ("sandbox-postgres", "sandbox-starrocks"), "starrocks": ("postgres", "starrocks")}
 

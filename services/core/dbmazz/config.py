@@ -31,7 +31,7 @@ _PREFIXES = (
     "DBMAZZ_",
 )
 # Names with our prefixes that are read elsewhere or belong to the gRPC library.
-_FOREIGN = frozenset({"DBMAZZ_CONFIG", "DBMAZZ_TEST_SEED"})
+_FOREIGN = frozenset({"DBMAZZ_CONFIG", "DBMAZZ_TEST_SEED", "DBMAZZ_TEST_DOCKER"})
 _FOREIGN_PREFIXES = (
     "GRPC_VERBOSITY",
     "GRPC_TRACE",
