@@ -35,7 +35,8 @@ class Options:
 
 
 async def generate(source_url: str, options: Options) -> None:
-    """Until the first signal. SourceError for what does not pass by itself, as a wrong password."""
+    """Until the first signal. SourceError for what does not pass by itself, as missing rights; a refused
+    login is waited out like an absence, since psycopg does not tell them apart."""
     interrupts = Interrupts()
     backoff = Backoff(first_s=0.2, cap_s=5.0)
     while not interrupts.stop.is_set():
