@@ -38,7 +38,7 @@ test: setup ## all tests (SEED=n repeats a randomised run, ARGS='-k toast' choos
 	@DBMAZZ_TEST_SEED=$(SEED) $(BIN)/python -m pytest $(ARGS)
 
 up: ## the same in containers, in the background (PROFILE=starrocks or external, ARGS='--scale loader=4')
-	@$(if $(filter external,$(PROFILE)),test -f .env || { echo "PROFILE=external reads SOURCE_URL, SINK_URL and the like from .env, which is not there" >&2; exit 2; })
+	@test '$(PROFILE)' != external || test -f .env || { echo "PROFILE=external reads .env, which is not there: write SOURCE_URL=..., SINK_URL=... into it" >&2; exit 2; }
 	@$(COMPOSE) up --build --detach $(ARGS)
 	@echo "page: http://$$($(COMPOSE) port monitor 8080)/"
 
