@@ -5,9 +5,12 @@ BIN := $(VENV)/bin
 DISTRIBUTIONS := services/core services/reader services/transformer services/loader services/checkpoint \
 	services/monitor sandbox cli
 SEED ?=
+# In containers: sandbox, starrocks (their own images), or external (the ring alone, against .env).
+PROFILE ?= sandbox
+COMPOSE := docker compose -f compose/compose.yaml $(if $(filter external,$(PROFILE)),--env-file .env) --profile $(PROFILE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format protos lock clean
+.PHONY: help setup demo test up down logs validate lint format protos lock clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +37,20 @@ demo: setup ## the whole stack on this machine: real PostgreSQL, the StarRocks s
 
 test: setup ## all tests (SEED=n repeats a randomised run, ARGS='-k toast' chooses)
 	@DBMAZZ_TEST_SEED=$(SEED) $(BIN)/python -m pytest $(ARGS)
+
+up: ## the same in containers, in the background (PROFILE=starrocks or external, ARGS='--scale loader=4')
+	@test '$(PROFILE)' != external || test -f .env || { echo "PROFILE=external reads .env, which is not there: write SOURCE_URL=..., SINK_URL=... into it" >&2; exit 2; }
+	@$(COMPOSE) up --build --detach $(ARGS)
+	@echo "page: http://$$($(COMPOSE) port monitor 8080)/"
+
+down: ## stops the containers (ARGS=--volumes forgets their data)
+	@$(COMPOSE) down $(ARGS)
+
+logs: ## what the containers say (ARGS='--tail 100 loader' chooses)
+	@$(COMPOSE) logs --follow $(ARGS)
+
+validate: setup ## starts the containers and checks them: replication, deletes, TOAST, the page, a killed loader
+	@$(BIN)/python compose/validate.py --profile $(PROFILE) $(ARGS)
 
 lint: setup ## ruff, as the tests run it
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -14,6 +14,7 @@ _COMMANDS = {
     "status": ("status", "status", "How a running ring is doing"),
     "config": ("config", "config", "Every setting, its default and what it takes"),
     "sandbox": ("sandbox", "sandbox", "PostgreSQL and a StarRocks look-alike, without Docker"),
+    "traffic": ("traffic", "traffic", "The demo's traffic by itself, into SOURCE_URL"),
     "reader": ("service", "reader", "One service: reads the write-ahead log"),
     "transformer": ("service", "transformer", "One service: folds, groups by TOAST signature, encodes"),
     "loader": ("service", "loader", "One service: ships loads to StarRocks"),

@@ -26,6 +26,9 @@ class Wanted:
     default_ports: bool = False
     postgres_major: int = 16
     password: str = ""
+    # What they bind, and the name under which others reach them (empty: as the servers choose).
+    host: str = "127.0.0.1"
+    advertise: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ async def _postgres(wanted: Wanted, stack: contextlib.AsyncExitStack) -> Embedde
         port=POSTGRES_PORT if wanted.default_ports else 0,
         major=wanted.postgres_major,
         password=wanted.password or None,
+        host=wanted.host,
+        advertise=wanted.advertise,
     )
     # Before the start: one that is interrupted half-way leaves a server as well.
     stack.push_async_callback(asyncio.to_thread, server.stop)
@@ -81,6 +86,6 @@ async def _starrocks(wanted: Wanted, stack: contextlib.AsyncExitStack) -> dict[s
     data = wanted.data / "starrocks"
     await asyncio.to_thread(data.mkdir, parents=True, exist_ok=True)
     ports = STARROCKS_PORTS if wanted.default_ports else {}
-    sandbox = StarRocksSandbox(data, password=wanted.password, **ports)
+    sandbox = StarRocksSandbox(data, password=wanted.password, host=wanted.host, advertise=wanted.advertise, **ports)
     await stack.enter_async_context(sandbox)
     return {"sink_url": sandbox.fe_url, "sink_port": sandbox.mysql_port, "control_url": sandbox.control_url}

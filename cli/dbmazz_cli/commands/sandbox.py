@@ -22,14 +22,27 @@ _WATCH_S = 1.0
     show_default=True,
     help="default: PostgreSQL 15432, StarRocks FE 8030, BE 8040, MySQL 9030, control 8031. auto: free ones.",
 )
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to bind; 0.0.0.0: all, as in a container."
+)
+@click.option("--advertise", default="", metavar="NAME", help="Name under which others reach it. Default: as bound.")
 @click.option("--postgres-version", type=click.Choice(["16", "18"]), default="16", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One line on stdout when ready, for programs.")
-def sandbox(names: tuple[str, ...], data: Path | None, ports: str, postgres_version: str, as_json: bool) -> int:
+def sandbox(
+    names: tuple[str, ...],
+    data: Path | None,
+    ports: str,
+    host: str,
+    advertise: str,
+    postgres_version: str,
+    as_json: bool,
+) -> int:
     """PostgreSQL and a StarRocks look-alike on loopback, without Docker; both unless one is named.
 
     PostgreSQL is the real one, ready for logical replication. The look-alike behaves as StarRocks does in what dbmazz
     uses, and refuses the rest by name; it is for trying and testing, not for data. Without --data everything is gone at
-    the end. SANDBOX_PASSWORD sets the password of PostgreSQL's postgres and of StarRocks' root. Ends with Ctrl-C.
+    the end. SANDBOX_PASSWORD sets the password of PostgreSQL's postgres and of StarRocks' root; with --host beyond this
+    machine PostgreSQL wants one. Ends with Ctrl-C.
 
     \b
     Examples:
@@ -54,6 +67,8 @@ def sandbox(names: tuple[str, ...], data: Path | None, ports: str, postgres_vers
             default_ports=ports == "default",
             postgres_major=int(postgres_version),
             password=os.environ.get("SANDBOX_PASSWORD", ""),
+            host=host,
+            advertise=advertise,
         )
         asyncio.run(_serve(wanted, as_json))
     return 0

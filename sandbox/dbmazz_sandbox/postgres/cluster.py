@@ -18,6 +18,12 @@ SUPERUSER = "postgres"
 # A server whose parent was killed a moment ago is still shutting down; it is given this long.
 OLD_SERVER_SECONDS = 10.0
 POLL_SECONDS = 0.02
+NETWORK_HBA = "pg_hba.network.conf"
+# initdb's own file admits this machine only. The second line is for physical replication, which "all" leaves out.
+_NETWORK_HBA = """\
+host all all all scram-sha-256
+host replication all all scram-sha-256
+"""
 
 
 def prepare(data_dir: Path, binaries: Binaries, identity: Identity, password: str | None) -> None:
@@ -41,6 +47,13 @@ def prepare(data_dir: Path, binaries: Binaries, identity: Identity, password: st
     identity.own(data_dir)
     identity.check_reachable(data_dir)
     _clear_stale_pid(data_dir)
+
+
+def admit_network(data_dir: Path, identity: Identity) -> None:
+    """Writes the pg_hba file of a server that is reached from elsewhere, with the password; beside initdb's."""
+    path = data_dir / NETWORK_HBA
+    path.write_text(_NETWORK_HBA)
+    identity.own(path)
 
 
 def _initdb(data_dir: Path, binaries: Binaries, identity: Identity, password: str | None) -> None:

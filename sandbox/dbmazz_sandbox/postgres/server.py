@@ -1,4 +1,4 @@
-"""EmbeddedPostgres: start, stop and restart one server on 127.0.0.1."""
+"""EmbeddedPostgres: start, stop and restart one server, on 127.0.0.1 unless another address is asked for."""
 
 from __future__ import annotations
 
@@ -43,6 +43,9 @@ BASE_SETTINGS = {
 # walsender sends nothing before it is flushed and the background writer flushes five times a second.
 FAST_SETTINGS = {"fsync": "off", "full_page_writes": "off", "jit": "off"}
 
+# What the server binds, beside 127.0.0.1, when it is to be reached from elsewhere; these two include it.
+WILDCARDS = ("0.0.0.0", "*")
+
 _SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
 
@@ -53,6 +56,9 @@ class EmbeddedPostgres:
     `<data_dir>.log`. `port` 0 takes a free one at the first start and keeps it. `settings` go to the server
     as `-c` and override the defaults here. With `password` TCP asks for scram-sha-256, otherwise it trusts.
     `fast` gives up durability against a crash of the machine, for tests.
+
+    `host` other than 127.0.0.1 serves there too, to clients with the password, which is then required; `advertise` is the
+    name that `url` gives them (default: `host`, or this machine's name for 0.0.0.0).
 
     The calls block; from a coroutine use asyncio.to_thread. The server ends with this process (Linux).
     """
@@ -66,7 +72,15 @@ class EmbeddedPostgres:
         settings: Mapping[str, str] | None = None,
         password: str | None = None,
         fast: bool = False,
+        host: str = HOST,
+        advertise: str = "",
     ) -> None:
+        if host != HOST and not password:
+            raise EmbeddedPostgresError(
+                f"PostgreSQL is to serve on {host}, beyond this machine, without a password: set SANDBOX_PASSWORD"
+            )
+        self._host = host
+        self._advertised = advertise or (socket.gethostname() if host in WILDCARDS else host)
         self.data_dir = Path(data_dir).absolute()
         self.log_file = self.data_dir.with_name(f"{self.data_dir.name}.log")
         self.major = major
@@ -99,8 +113,11 @@ class EmbeddedPostgres:
         return self.url_of("postgres")
 
     def url_of(self, database: str) -> str:
+        return self._url(self._advertised, database)
+
+    def _url(self, host: str, database: str) -> str:
         secret = "" if self._password is None else f":{quote(self._password, safe='')}"
-        return f"postgresql://{cluster.SUPERUSER}{secret}@{HOST}:{self.port}/{quote(database, safe='')}"
+        return f"postgresql://{cluster.SUPERUSER}{secret}@{host}:{self.port}/{quote(database, safe='')}"
 
     def start(self) -> None:
         """Start; returns when the server takes connections, raises EmbeddedPostgresError if it does not."""
@@ -109,6 +126,8 @@ class EmbeddedPostgres:
         binaries = find_binaries(self.major)
         identity = choose_identity(binaries, self.data_dir)
         cluster.prepare(self.data_dir, binaries, identity, self._password)
+        if self._host != HOST:
+            cluster.admit_network(self.data_dir, identity)
         try:
             self._launch(binaries, identity)
             self._check_login()
@@ -184,11 +203,14 @@ class EmbeddedPostgres:
         self.stop()
 
     def _admin(self) -> psycopg.Connection:
-        return psycopg.connect(self.url, autocommit=True, connect_timeout=CONNECT_SECONDS)
+        return psycopg.connect(self._url(HOST, "postgres"), autocommit=True, connect_timeout=CONNECT_SECONDS)
 
     def _command(self, postgres: str) -> list[str]:
         options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
-        return [postgres, "-D", str(self.data_dir), "-h", HOST, "-p", str(self._port), *options]
+        if self._host != HOST:
+            options += ["-c", f"hba_file={self.data_dir / cluster.NETWORK_HBA}"]
+        listen = self._host if self._host in (HOST, *WILDCARDS) else f"{HOST},{self._host}"
+        return [postgres, "-D", str(self.data_dir), "-h", listen, "-p", str(self._port), *options]
 
     def _wait_until_ready(self, deadline: float) -> bool:
         """True when ready, False when the process ended first."""
@@ -214,7 +236,7 @@ class EmbeddedPostgres:
             if any_port and time.monotonic() < deadline:
                 return
             raise EmbeddedPostgresError(
-                f"port {self._port} on {HOST} is in use: "
+                f"port {self._port} on {self._host} is in use: "
                 f"stop what listens there or choose another port (0 takes a free one)"
             )
         if "pre-existing shared memory block" in text and time.monotonic() < deadline:

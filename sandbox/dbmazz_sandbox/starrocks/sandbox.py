@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -24,12 +25,15 @@ log = structlog.get_logger("dbmazz.sandbox.starrocks")
 FILE = "starrocks.duckdb"
 # The BE takes any header (the `columns` of a wide table); the FE checks its own limit itself.
 _MAX_HEADER = 1 << 20
+_WILDCARDS = ("0.0.0.0", "::")
 
 
 class StarRocksSandbox:
     """`async with StarRocksSandbox(path) as starrocks:` or start() and stop(). A port of 0 takes a free one.
 
     After start: `fe_url`, `be_url`, `control_url` ("http://127.0.0.1:PORT"), `mysql_port`; `faults` always.
+    `host` is what it binds, `advertise` the name in these URLs, which the FE's redirects and SHOW BACKENDS give to clients
+    (default: `host`, or this machine's name when it binds all addresses).
     Raises ValueError for a version that is not emulated, SandboxError for a port or data file in use.
     """
 
@@ -38,6 +42,7 @@ class StarRocksSandbox:
         data_dir: Path,
         *,
         host: str = "127.0.0.1",
+        advertise: str = "",
         fe_port: int = 0,
         be_port: int = 0,
         mysql_port: int = 0,
@@ -48,6 +53,7 @@ class StarRocksSandbox:
     ) -> None:
         self._path = Path(data_dir) / FILE
         self._host = host
+        self._advertised = advertise or (socket.gethostname() if host in _WILDCARDS else host)
         self._ports = {"FE HTTP": fe_port, "BE HTTP": be_port, "MySQL": mysql_port, "control": control_port}
         self._user, self._password = user, password
         self.version = Version.parse(version)
@@ -96,7 +102,7 @@ class StarRocksSandbox:
 
     def _backend_address(self) -> tuple[str, int, int]:
         """Host, FE HTTP port and BE HTTP port, for SHOW BACKENDS and SHOW FRONTENDS."""
-        return self._host, int(self.fe_url.rpartition(":")[2]), int(self.be_url.rpartition(":")[2])
+        return self._advertised, int(self.fe_url.rpartition(":")[2]), int(self.be_url.rpartition(":")[2])
 
     async def _serve(self, stack: AsyncExitStack, app: web.Application, name: str, *, lingering_time: float) -> str:
         runner = web.AppRunner(
@@ -110,7 +116,7 @@ class StarRocksSandbox:
             await site.start()
         except OSError as error:
             raise self._in_use(name, error) from error
-        return f"http://{self._host}:{runner.addresses[0][1]}"
+        return f"http://{self._advertised}:{runner.addresses[0][1]}"
 
     def _in_use(self, name: str, error: OSError) -> SandboxError:
         return SandboxError(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from ipaddress import ip_address
 
 import grpc
 
 from dbmazz.config import Settings
+from dbmazz.renewing import RenewedChannel
 from dbmazz.serving import channel_options, read_pem
 
 # Enough for any answer that needs no work at the far end.
@@ -18,7 +20,8 @@ _ROUND_ROBIN = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
 def open_channel(address: str, settings: Settings, *, round_robin: bool = False) -> grpc.aio.Channel:
     """A channel to host:port, or to all addresses of a DNS name when `round_robin`.
 
-    Connecting is lazy and goes on by itself; every call still needs its own deadline.
+    Connecting is lazy and goes on by itself, also when a name is not known for a while; every call still needs its own
+    deadline.
     """
     options: list[tuple[str, int | str]] = [
         *channel_options(settings),
@@ -32,9 +35,29 @@ def open_channel(address: str, settings: Settings, *, round_robin: bool = False)
         options.append(("grpc.service_config", _ROUND_ROBIN))
         options.append(("grpc.dns_min_time_between_resolutions_ms", 1_000))
         target = address if "://" in address or ":///" in address else _list_or_dns(address)
-    if settings.grpc_tls_ca:
-        return grpc.aio.secure_channel(target, _channel_credentials(settings), options=options)
-    return grpc.aio.insecure_channel(target, options=options)
+    credentials = _channel_credentials(settings) if settings.grpc_tls_ca else None
+
+    def dial() -> grpc.aio.Channel:
+        if credentials is not None:
+            return grpc.aio.secure_channel(target, credentials, options=options)
+        return grpc.aio.insecure_channel(target, options=options)
+
+    return RenewedChannel(dial) if _asks_dns(target) else dial()
+
+
+def _asks_dns(target: str) -> bool:
+    """True for a target with a name in it; numbers, lists of them and sockets are looked up nowhere."""
+    scheme, separator, rest = target.partition(":///")
+    if separator and scheme != "dns":
+        return False
+    if target.startswith(("ipv4:", "ipv6:", "unix:")):
+        return False
+    host = (rest if separator else target).rpartition(":")[0].strip("[]")
+    try:
+        ip_address(host)
+    except ValueError:
+        return True
+    return False
 
 
 def _list_or_dns(address: str) -> str:

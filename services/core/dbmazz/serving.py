@@ -38,13 +38,19 @@ def channel_options(settings: Settings) -> list[tuple[str, int]]:
 class Server:
     """One service on one address; `health` follows the readiness that the service reports."""
 
-    def __init__(self, service: str, settings: Settings) -> None:
+    def __init__(self, service: str, settings: Settings, *, connection_age_s: float = 0.0) -> None:
+        """`connection_age_s`: how long a connection is used before its client is asked, politely, to make another (0: for
+        ever). Calls that run are not disturbed. gRPC asks DNS again only when a connection ends, so this is how clients that
+        spread their calls over all replicas of a name learn of new ones."""
         self._service = service
         self._settings = settings
         self._health = health.aio.HealthServicer()
         self._full_name = ""
         # SO_REUSEPORT is off: two services on one port by mistake must be an error, not a lottery.
-        self.server = grpc.aio.server(options=[*channel_options(settings), ("grpc.so_reuseport", 0)])
+        options: list[tuple[str, int]] = [*channel_options(settings), ("grpc.so_reuseport", 0)]
+        if connection_age_s:
+            options.append(("grpc.max_connection_age_ms", round(connection_age_s * 1000)))
+        self.server = grpc.aio.server(options=options)
         self.address = ""
         self._measure: Callable[[], Iterable[Reading]] | None = None
         self._metrics: Endpoint | None = None

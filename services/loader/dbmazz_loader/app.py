@@ -35,6 +35,8 @@ log = structlog.get_logger("dbmazz.loader")
 # Running calls, then the loads whose callers have gone.
 _CALLS_GRACE_S = 5.0
 _LOADS_GRACE_S = 2.0
+# After `--scale loader=4`, or a restart under a new address, transformers reach every replica within this time.
+_CONNECTION_AGE_S = 10.0
 
 
 async def run(settings: Settings) -> int:
@@ -62,7 +64,7 @@ async def serve(
     reporter = Reporter(checkpoint_pb2_grpc.CheckpointServiceStub(channel), standing)
     schema = Schema(tables, reporter, standing, database=settings.sink_database, version_guard=settings.version_guard)
     shipping = Shipping(stream_load, reporter, book, standing, bounds)
-    server = Server("loader", settings)
+    server = Server("loader", settings, connection_age_s=_CONNECTION_AGE_S)
     try:
         await stream_load.open()
         async with asyncio.TaskGroup() as tasks:

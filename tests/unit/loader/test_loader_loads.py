@@ -9,6 +9,8 @@ import time
 import grpc
 import pytest
 from dbmazz.v1 import load_pb2, loader_pb2
+from dbmazz_loader.starrocks.stream_load import seen_from
+from yarl import URL
 
 from tests.fixtures.waiting import wait_until
 from tests.unit.loader.byte_peers import Answer, BytePeer, ByteStarRocks, answer_json, failure, state, success
@@ -348,6 +350,22 @@ async def test_backend_that_cannot_be_reached_is_named(starrocks, start_loader):
     assert starrocks.asks == []  # nothing was sent
     # Probes of the FE do not hide it, and do not make the loader unready either.
     assert gone.removeprefix("http://") in (await status_of(loader)).status.last_error
+
+
+@pytest.mark.parametrize(
+    ("frontend", "backend", "seen"),
+    [
+        # A cluster in one container calls itself 127.0.0.1.
+        ("http://starrocks:8030", "http://127.0.0.1:8040/a?b=%20", "http://starrocks:8040/a?b=%20"),
+        ("http://10.0.0.5:8030", "http://localhost:8040/a", "http://10.0.0.5:8040/a"),
+        ("http://[fd00::5]:8030", "http://[::1]:8040/a", "http://[fd00::5]:8040/a"),
+        ("http://127.0.0.1:8030", "http://127.0.0.1:8040/a", "http://127.0.0.1:8040/a"),
+        ("http://localhost:8030", "http://127.0.0.1:8040/a", "http://127.0.0.1:8040/a"),
+        ("http://starrocks:8030", "http://10.0.0.7:8040/a", "http://10.0.0.7:8040/a"),
+    ],
+)
+def test_a_backend_on_loopback_is_on_the_machine_of_its_frontend(frontend: str, backend: str, seen: str):
+    assert str(seen_from(URL(frontend), URL(backend, encoded=True))) == seen
 
 
 @pytest.mark.parametrize("location", ["", "ftp://x/y", "http://h:notaport/"])

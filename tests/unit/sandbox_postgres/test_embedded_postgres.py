@@ -252,3 +252,23 @@ def test_has_no_address_before_it_was_started(tmp_path):
 def test_a_program_that_is_not_there_is_an_error_of_the_caller(tmp_path):
     with pytest.raises(OSError, match="no-such-launcher"):
         ServerProcess(["postgres"], Identity("nobody", 0, prefix=("no-such-launcher",)), Path(tmp_path / "log"))
+
+
+def test_serves_others_only_with_the_password(tmp_path):
+    with EmbeddedPostgres(
+        tmp_path / "data", fast=True, host="127.0.0.2", advertise="127.0.0.2", password="it's"
+    ) as running:
+        assert running.url.endswith(f"@127.0.0.2:{running.port}/postgres")
+        assert scalar(running.url, "SHOW listen_addresses") == "127.0.0.1,127.0.0.2"
+        assert scalar(running.url, "SELECT host(inet_server_addr())") == "127.0.0.2"
+        # pg_hba.conf as initdb makes it admits 127.0.0.1/32 and ::1/128 only.
+        assert scalar(running.url, "SHOW hba_file").endswith(cluster.NETWORK_HBA)
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            scalar(f"postgresql://postgres:wrong@127.0.0.2:{running.port}/postgres", "SELECT 1")
+
+
+def test_refuses_to_serve_others_without_a_password(tmp_path):
+    with pytest.raises(EmbeddedPostgresError, match=r"on 0\.0\.0\.0, beyond this machine, without a password"):
+        EmbeddedPostgres(tmp_path / "data", host="0.0.0.0")
+    named = EmbeddedPostgres(tmp_path / "data", host="0.0.0.0", password="x", port=15432)
+    assert named._advertised == socket.gethostname()

@@ -35,8 +35,8 @@ def basic(user: str = "root", password: str = "") -> str:
 def run_sql(port: int, statements: Sequence[str], database: str | None = None, **options: Any) -> list[tuple]:
     """Run statements over PyMySQL; the rows of the last one."""
     # Without ssl_disabled PyMySQL loads the system's certificates for every connection.
-    options = {"user": "root", "password": "", "ssl_disabled": True} | options
-    connection = pymysql.connect(host="127.0.0.1", port=port, database=database, **options)
+    options = {"host": "127.0.0.1", "user": "root", "password": "", "ssl_disabled": True} | options
+    connection = pymysql.connect(port=port, database=database, **options)
     try:
         with connection.cursor() as cursor:
             for statement in statements:

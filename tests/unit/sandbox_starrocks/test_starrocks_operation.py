@@ -229,6 +229,20 @@ async def test_password(tmp_path) -> None:
             assert caught.value.args == (1045, f"Access denied for user '{user}' (using password: {used})")
 
 
+async def test_sends_clients_to_the_name_that_it_advertises(tmp_path, http) -> None:
+    async with StarRocksSandbox(tmp_path, host="127.0.0.2", advertise="localhost.localdomain") as sandbox:
+        port = sandbox.fe_url.rpartition(":")[2]
+        assert sandbox.fe_url.startswith("http://localhost.localdomain:")
+        headers = {"Authorization": basic(), "Expect": "100-continue"}
+        url = f"http://127.0.0.2:{port}/api/d/t/_stream_load"
+        async with http.put(url, headers=headers, allow_redirects=False) as answer:
+            assert answer.status == 307
+            assert answer.headers["Location"] == f"{sandbox.be_url}/api/d/t/_stream_load"
+        assert sandbox.be_url.startswith("http://localhost.localdomain:")
+        backends = await asyncio.to_thread(run_sql, sandbox.mysql_port, ["SHOW BACKENDS"], host="127.0.0.2")
+        assert backends[0][1] == "localhost.localdomain"
+
+
 async def test_port_in_use_and_second_start(tmp_path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

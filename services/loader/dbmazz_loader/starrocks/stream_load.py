@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from urllib.parse import quote
 
 import aiohttp
@@ -169,7 +170,7 @@ class StreamLoad:
             if status in _REDIRECTS and (target := _location(url, location)) is not None:
                 self._frontends.prefer(frontend)
                 self._warn_of_plain_http(frontend, target)
-                return target
+                return seen_from(frontend.http, target)
             judgement = _read_refusal(status, text)
             if judgement.outcome is Outcome.RETRY:
                 # Probes ask for something else, and would call it over at once.
@@ -258,6 +259,21 @@ def _location(base: URL, location: str) -> URL | None:
     except ValueError:
         return None
     return target if location and good else None
+
+
+def seen_from(frontend: URL, backend: URL) -> URL:
+    """The backend's address as it is from here. A cluster in one container (allin1) names its backend 127.0.0.1, which is the
+    FE's machine and not ours."""
+    if _is_loopback(backend.host) and not _is_loopback(frontend.host):
+        return backend.with_host(frontend.host or "")
+    return backend
+
+
+def _is_loopback(host: str | None) -> bool:
+    try:
+        return ip_address(host or "").is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _unreachable(what: str, error: Exception, peer: Peer = Peer.FRONTEND) -> Judgement:
