@@ -10,7 +10,7 @@ import pytest
 from dbmazz_sandbox.generators import TABLES, TrafficRun, create_schema
 
 from tests.fixtures.fix_postgres import SourceDatabase
-from tests.fixtures.fix_ring import RingMaker
+from tests.fixtures.fix_ring import RingMaker, Sandbox
 from tests.fixtures.ring import SERVICES, Ring
 from tests.fixtures.waiting import wait_until
 
@@ -114,3 +114,41 @@ async def test_two_of_each_and_one_of_each_stopped(source_db: SourceDatabase, ma
         await asyncio.to_thread(ring.replicas["transformer"][0].terminate)
         await more_events(run, 300)
     await equal_in_the_end(ring, run)
+
+
+async def test_a_late_load_does_not_win_over_a_newer_one(
+    source_db: SourceDatabase, make_ring: RingMaker, sandbox: Sandbox
+) -> None:
+    """A load hangs in the target while reader and transformer are killed; newer rows overtake it, then it commits."""
+    async with await source_db.connect() as connection:
+        await connection.execute("CREATE TABLE t (id int PRIMARY KEY, v int)")
+        ring = make_ring()
+        ring.start()
+        await ring.streaming()
+        await connection.execute("INSERT INTO t SELECT n, 0 FROM generate_series(1, 50) n")
+        await ring.caught_up()
+        loaded = (await ring.loader_status()).loaded_row_count
+        await sandbox.fault("delay_before_commit_ms", table=f"{ring.sink_database}.t", count=1, delay_ms=6000)
+        await connection.execute("UPDATE t SET v = 1")
+
+        async def hangs() -> bool:
+            return (await sandbox.faults())["hits"].get("delay_before_commit_ms", 0) > 0
+
+        await wait_until(hangs, timeout=20, what="the load hangs")
+        ring["reader"].kill()
+        ring["transformer"].kill()
+        await connection.execute("UPDATE t SET v = 2 WHERE id % 2 = 0")
+        await connection.execute("DELETE FROM t WHERE id % 5 = 0")
+        ring["reader"].start()
+        ring["transformer"].start()
+        await ring.streaming()
+        await ring.caught_up()
+        assert (await ring.loader_status()).running_load_count == 1, "the late load is still under way"
+        await ring.assert_equal("public.t")
+
+        async def landed() -> bool:
+            status = await ring.loader_status()
+            return status.running_load_count == 0 and status.loaded_row_count > loaded
+
+        await wait_until(landed, timeout=30, what="the late load has landed")
+    await ring.assert_equal("public.t")
