@@ -80,6 +80,8 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._failed = asyncio.Event()
         self._failure: GaveUp | None = None
+        # Waits for the other stages before the first one starts.
+        self._starting: asyncio.Task[None] | None = None
 
     @property
     def _posts(self) -> list[_Post]:
@@ -121,7 +123,7 @@ class Supervisor:
         for stage in self._stages[1:]:
             for post in stage:
                 group.create_task(self._keep(post))
-        group.create_task(self._start_first(group))
+        self._starting = group.create_task(self._start_first(group))
 
     async def _start_first(self, group: asyncio.TaskGroup) -> None:
         for stage in self._stages[1:]:
@@ -181,8 +183,8 @@ class Supervisor:
     async def drain(self) -> None:
         """SIGTERM to one stage after the other; whoever is not gone after the grace, or in a hurry, is killed."""
         self._stopping.set()
-        for post in self._posts:
-            post.announced.set()  # nobody has to wait for it any more
+        if self._starting is not None:
+            self._starting.cancel()
         for stage in self._stages:
             children = [post.child for post in stage if post.child is not None]
             for child in children:
