@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import grpc
-from dbmazz.config import Settings
 from dbmazz.errors import BAD_REQUEST, NOT_READY, WireError, abort
 from dbmazz.lsn import Lsn
 from dbmazz.target import target_table_name
@@ -14,6 +13,8 @@ from dbmazz.telemetry import service_status
 from dbmazz.v1 import reader_pb2, reader_pb2_grpc
 from dbmazz.wire import relation_to_proto
 
+from dbmazz_reader.control_calls import ControlCalls, pause_state, slot_status
+from dbmazz_reader.controlling import Control
 from dbmazz_reader.feed import Link
 from dbmazz_reader.protocol.states import service_state
 from dbmazz_reader.status import Status, Streaming
@@ -22,11 +23,12 @@ from dbmazz_reader.tables import ReplicatedTable
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 
-class ReaderService(reader_pb2_grpc.ReaderServiceServicer):
+class ReaderService(ControlCalls, reader_pb2_grpc.ReaderServiceServicer):
     """The servicer; one for the life of the process."""
 
-    def __init__(self, settings: Settings, status: Status) -> None:
-        self._settings = settings
+    def __init__(self, control: Control, status: Status) -> None:
+        super().__init__(control, status)
+        self._control = control
         self._status = status
 
     async def StreamChanges(self, request_iterator, context: grpc.aio.ServicerContext) -> None:
@@ -38,9 +40,9 @@ class ReaderService(reader_pb2_grpc.ReaderServiceServicer):
         if feed is None:
             message = f"the reader does not stream now ({self._status.state.value}); dial again"
             await abort(context, grpc.StatusCode.UNAVAILABLE, NOT_READY, message)
-        await context.write(reader_pb2.StreamChangesResponse(session=feed.session))
         link = feed.connect(request.hello.replica)
         try:
+            await context.write(reader_pb2.StreamChangesResponse(session=link.session))
             refused = await _converse(link, context)
         finally:
             link.disconnect()
@@ -49,23 +51,20 @@ class ReaderService(reader_pb2_grpc.ReaderServiceServicer):
 
     async def GetStatus(self, request, context) -> reader_pb2.ReaderServiceGetStatusResponse:
         """State, positions and counters."""
-        status, settings = self._status, self._settings
+        status, settings = self._status, self._control.settings
         response = reader_pb2.ReaderServiceGetStatusResponse(
             status=service_status("reader", service_state(status.state), settings.shown(), status.last_error),
             slot=settings.source_slot_name,
             publication=settings.source_publication_name,
             retained_bytes_limit=settings.retained_bytes,
             warnings=status.all_warnings(),
+            reloaded_variables=self._control.effective.variables,
+            pause=pause_state(self._control.gate.pause),
         )
         if status.streaming is not None:
             _positions(response, status.streaming)
         if status.slot_health is not None:
-            slot = status.slot_health.slot
-            response.slot_status.wal_status = slot.wal_status
-            response.slot_status.retained_wal_bytes = status.slot_health.retained_wal_bytes
-            response.slot_status.restart_lsn = str(Lsn(slot.restart_lsn))
-            response.slot_status.confirmed_flush_lsn = str(Lsn(slot.confirmed_flush_lsn))
-            response.slot_status.read_time.FromMicroseconds(int(status.slot_read_time * 1e6))
+            response.slot_status.CopyFrom(slot_status(status))
         return response
 
     async def ListTables(self, request, context) -> reader_pb2.ListTablesResponse:
