@@ -24,7 +24,7 @@ def drain(timeout: float, as_json: bool) -> int:
 
     \b
     Examples:
-      dbmazz drain && mysqldump ... ; dbmazz resume
+      dbmazz drain && ./copy-the-target.sh && dbmazz resume
       dbmazz drain --timeout 120 --json
     """
     from dbmazz.v1 import reader_pb2

@@ -72,7 +72,7 @@ class Control:
         self._session: Session | None = None
         self._pending: Pending | None = None
         self._turn = asyncio.Lock()
-        # Pulses when a session begins to stream.
+        # Set when a session begins to stream, and when a pause ends.
         self._began = asyncio.Event()
 
     @property
@@ -83,7 +83,7 @@ class Control:
     @property
     def flush(self) -> reader_pb2.FlushSettings | None:
         """What transformers are told; None when nothing of it was reloaded."""
-        size, interval = self.effective.flush_size, self.effective.flush_interval_ms
+        size, interval = self.effective.told("flush_size"), self.effective.told("flush_interval_ms")
         if size is None and interval is None:
             return None
         flush = reader_pb2.FlushSettings(flush_size=size)
@@ -154,6 +154,7 @@ class Control:
     def resume(self) -> Pause | None:
         """Ends the pause; None when there was none."""
         ended = self.gate.open()
+        self._began.set()
         if self._status.state is SessionState.PAUSED:
             self._status.state = advance(self._status.state, SessionState.STREAMING)
         if ended is not None:

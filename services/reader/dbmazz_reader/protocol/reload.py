@@ -41,12 +41,6 @@ class Effective:
         """Names of the variables that were reloaded."""
         return sorted(name.upper() for name in self.reloaded)
 
-    @property
-    def flush_size(self) -> int | None:
-        """What transformers are told; None leaves it to them."""
-        return self.settings.flush_size if "flush_size" in self.reloaded else None
-
-    @property
-    def flush_interval_ms(self) -> int | None:
-        """What transformers are told; None leaves it to them."""
-        return self.settings.flush_interval_ms if "flush_interval_ms" in self.reloaded else None
+    def told(self, name: str) -> int | None:
+        """What transformers are told of flush_size or flush_interval_ms; None leaves it to them."""
+        return getattr(self.settings, name) if name in self.reloaded else None
