@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import structlog
+from dbmazz.asking import TableName, meant, not_negative
+from dbmazz.target import target_table_name
 from dbmazz.telemetry import LatencyHistogram
 from dbmazz.v1 import load_pb2, loader_pb2
 
@@ -14,6 +17,7 @@ from dbmazz_loader.table_counts import TableCounts
 log = structlog.get_logger("dbmazz.loader")
 
 RECORDS = 256
+ELSEWHERE = ". It lists what this replica has loaded since it started; ask the other loaders, too"
 
 
 class Book:
@@ -62,7 +66,25 @@ class Book:
         for run in runs:
             self.commit_to_visible.record(visible_time_s * 1e3 - run.commit_time_us / 1e3, run.row_count)
 
-    def last(self, table: str, count: int) -> list[loader_pb2.LoadRecord]:
-        """The last loads (of one table, or of all when it is empty), newest first."""
-        found = (record for record in reversed(self._records) if not table or record.table == table)
-        return [record for record, _ in zip(found, range(count), strict=False)]
+    def last(self, request: loader_pb2.ListLoadsRequest) -> list[loader_pb2.LoadRecord]:
+        """The last loads that are asked for, newest first; BadQuestion for a table that has none, or a negative number."""
+        not_negative(page_size=request.page_size)
+        asked = [request.table] if request.table else []
+        tables = {table.target for table in meant(asked, self._names(request.table), ELSEWHERE)}
+        found = (record for record in reversed(self._records) if _wanted(record, tables, request))
+        return list(islice(found, request.page_size or RECORDS))
+
+    def _names(self, asked: str) -> Iterator[TableName]:
+        """The tables that were loaded. Their names at the source are not known here, so the one that is asked for is
+        brought to its name in the target by the rule; where a dot ends the schema, names with several leave open."""
+        words = asked.split(".")
+        sources = {target_table_name(".".join(words[:at]), ".".join(words[at:])): asked for at in range(1, len(words))}
+        return (TableName(sources.get(target, ""), target) for target in self.tables)
+
+
+def _wanted(record: loader_pb2.LoadRecord, tables: set[str], request: loader_pb2.ListLoadsRequest) -> bool:
+    return (
+        (not tables or record.table in tables)
+        and (record.partial_update or not request.only_partial)
+        and (record.verdict != load_pb2.VERDICT_LOADED or not request.only_failed)
+    )

@@ -131,6 +131,7 @@ class Shipping:
                 duration_ms=milliseconds,
                 attempt_count=shipment.attempt.sends,
                 partial_update=load.partial_update,
+                absent_columns=request.absent_columns,
                 message=message,
             )
         )

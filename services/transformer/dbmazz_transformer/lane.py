@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
+from dbmazz.asking import TableName
 from dbmazz.backoff import Backoff
 
 from dbmazz_transformer.backlog import Backlog
@@ -72,6 +73,11 @@ class Lane:
     def table(self) -> str:
         """schema.table; empty before the first relation."""
         return self._builder.table
+
+    @property
+    def table_name(self) -> TableName | None:
+        """The table by both names; None before the first relation."""
+        return self._builder.table_name
 
     def offer(self, proto) -> None:
         """Takes a ChangeBatch. One that is malformed parks this lane, behind what came before it, and no other."""
