@@ -154,7 +154,7 @@ class LoaderService(loader_pb2_grpc.LoaderServiceServicer):
         self, request: loader_pb2.ListLoadsRequest, context: grpc.aio.ServicerContext
     ) -> loader_pb2.ListLoadsResponse:
         try:
-            return loader_pb2.ListLoadsResponse(loads=self._book.last(request))
+            return self._book.loads(request)
         except BadQuestion as question:
             await refuse(context, question)
             raise  # refuse has raised

@@ -488,3 +488,30 @@ async def test_large_body_arrives_whole(starrocks: ByteStarRocks, start_loader):
     assert (await load(load_request(body=body, row_count=1), timeout=20)).verdict == LOADED
     assert starrocks.sends[0].body == body
     await channel.close()
+
+
+async def test_a_load_under_way_tells_what_its_last_attempt_met(starrocks, start_loader):
+    loader = await start_loader(sink_url=starrocks.frontend.url)
+    release = asyncio.Event()
+    held = success()
+    held.wait = release
+    starrocks.loads = [failure("rpc timeout"), held]
+    call = loader.stub.Load(load_request("l-1", partial_update=True, absent_columns=["body"]), timeout=20)
+
+    async def running(**wish) -> list[loader_pb2.LoadRecord]:
+        answer = await loader.stub.ListLoads(loader_pb2.ListLoadsRequest(**wish), timeout=5)
+        assert not answer.loads
+        return list(answer.running)
+
+    async def second_attempt() -> bool:
+        return [record.attempt_count for record in await running()] == [2]
+
+    await wait_until(second_attempt, what="the second attempt")
+    for wish in ({"table": "public.orders"}, {"only_partial": True}, {"only_failed": True}):
+        (record,) = await running(**wish)
+        assert (record.label, record.verdict, list(record.absent_columns)) == ("l-1", 0, ["body"])
+        assert "rpc timeout" in record.message and not record.HasField("end_time")
+    release.set()
+    assert (await call).verdict == LOADED
+    answer = await loader.stub.ListLoads(loader_pb2.ListLoadsRequest(), timeout=5)
+    assert ([record.message for record in answer.loads], len(answer.running)) == ([""], 0)
