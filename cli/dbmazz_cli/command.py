@@ -12,6 +12,10 @@ _COMMANDS = {
     "demo": ("demo", "demo", "The whole stack on this machine, with traffic, in one command"),
     "run": ("run", "run", "The four services on this machine, against your databases"),
     "status": ("status", "status", "How a running ring is doing"),
+    "pause": ("pause", "pause", "Read no more from PostgreSQL, until resume"),
+    "resume": ("resume", "resume", "Read on"),
+    "drain": ("drain", "drain", "Pause, and wait until all that was read is durable"),
+    "reload": ("reload", "reload", "Other tables, or other limits of loads, while the ring runs"),
     "config": ("config", "config", "Every setting, its default and what it takes"),
     "sandbox": ("sandbox", "sandbox", "PostgreSQL and a StarRocks look-alike, without Docker"),
     "traffic": ("traffic", "traffic", "The demo's traffic by itself, into SOURCE_URL"),
@@ -62,6 +66,7 @@ def dbmazz() -> None:
       export TABLES=public.orders,public.customers
       dbmazz run                      Ctrl-C drains: nothing is lost, the next run goes on from there
       dbmazz status                   in another terminal
+      dbmazz pause | resume | drain | reload      control it, here or from elsewhere with CONTROL_TOKEN
 
     \b
     On several machines, or in containers, each service is a command of its own:

@@ -17,7 +17,8 @@ _NOTE_S = 30.0
 
 
 async def until_streaming(settings: Settings, note: Callable[[str], None], *, deadline_s: float | None = None) -> None:
-    """Returns when all four services say RUNNING. Says through `note`, now and then, what it still waits for.
+    """Returns when all four services say RUNNING, or that they were paused. Says through `note`, now and then, what it still
+    waits for.
 
     DbmazzError after `deadline_s`; None waits for ever, because a source or target that is away may come back.
     """
@@ -25,7 +26,7 @@ async def until_streaming(settings: Settings, note: Callable[[str], None], *, de
     next_note = started + _FIRST_NOTE_S
     while True:
         answers = await ask_ring(settings, details=False)
-        waiting = [_describe(answer) for answer in answers if answer.state != "RUNNING"]
+        waiting = [_describe(answer) for answer in answers if answer.state not in ("RUNNING", "PAUSED")]
         if not waiting:
             return
         now = time.monotonic()

@@ -52,7 +52,7 @@ def lines(answers: list[Answer]) -> list[str]:
         text.append(f"{answer.service:<12} {answer.state:<9} {answer.address}")
         if answer.status is not None:
             # It stays after the service has recovered; then it is history.
-            if answer.status.status.last_error and answer.state != "RUNNING":
+            if answer.status.status.last_error and answer.state not in ("RUNNING", "PAUSED"):
                 text.append(f"  last error: {answer.status.status.last_error}")
             text += [f"  {line}" for line in _DETAILS[answer.service](answer)]
     for answer in answers:
@@ -76,6 +76,11 @@ def _reader(answer: Answer) -> list[str]:
         text.append(
             f"slot health: {slot.wal_status}, {_bytes(slot.retained_wal_bytes)} of WAL kept from {slot.restart_lsn}"
         )
+    if status.HasField("pause"):
+        text.append(f"{paused_since(status.pause)}; the slot keeps the WAL until `dbmazz resume`")
+    if status.reloaded_variables:
+        names = ", ".join(f"{name}={status.status.config[name]}" for name in status.reloaded_variables)
+        text.append(f"reloaded, until the reader restarts: {names}")
     text += [f"warning: {warning}" for warning in status.warnings]
     for table in answer.detail.tables if answer.detail else ():
         state = reader_pb2.TableState.Name(table.state).removeprefix("TABLE_STATE_").lower().replace("_", " ")
@@ -128,6 +133,12 @@ def _checkpoint(answer: Answer) -> list[str]:
             f"{slot.reported_batch_id:,} reported, {slot.waiting_batch_count:,} wait for an earlier one"
         )
     return text
+
+
+def paused_since(pause: reader_pb2.PauseState) -> str:
+    """`paused since 2026-11-20 11:43:44 UTC: maintenance`."""
+    since = pause.since_time.ToDatetime().strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f"paused since {since}" + (f": {pause.reason}" if pause.reason else "")
 
 
 def _bytes(count: int) -> str:

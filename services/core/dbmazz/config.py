@@ -172,6 +172,13 @@ class Settings:
     grpc_allow_plaintext: bool = setting(
         False, "Serve without TLS on addresses other than loopback", why="plaintext is asked for by name"
     )
+    control_token: str = setting(
+        "",
+        "What callers of Pause, Resume, Drain and ReloadConfig must know; the same for the reader and for `dbmazz pause` and"
+        " the like. Empty: they are taken from the reader's own machine only",
+        secret=True,
+        pattern=("([!-~]{16,256})?", "nothing, or 16 to 256 letters, digits and signs of ASCII, without spaces"),
+    )
     log_level: str = setting("INFO", "Lowest level that is logged", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     log_format: str = setting("console", "Form of the logs", choices=("console", "json"))
     metrics_port: int = setting(

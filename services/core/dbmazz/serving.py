@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from dbmazz.config import Settings
 from dbmazz.describing import enable_reflection
 from dbmazz.errors import ConfigError
+from dbmazz.parsing import ParsingInterceptor
 from dbmazz.readings import Reading
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Server:
         options: list[tuple[str, int]] = [*channel_options(settings), ("grpc.so_reuseport", 0)]
         if connection_age_s:
             options.append(("grpc.max_connection_age_ms", round(connection_age_s * 1000)))
-        self.server = grpc.aio.server(options=options)
+        self.server = grpc.aio.server(interceptors=(ParsingInterceptor(),), options=options)
         self.address = ""
         self._measure: Callable[[], Iterable[Reading]] | None = None
         self._metrics: Endpoint | None = None

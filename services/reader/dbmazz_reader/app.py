@@ -14,6 +14,7 @@ from dbmazz.serving import Server
 from dbmazz.v1.reader_pb2_grpc import add_ReaderServiceServicer_to_server
 
 from dbmazz_reader.checkpointing import CheckpointClient
+from dbmazz_reader.controlling import Control
 from dbmazz_reader.measuring import measure
 from dbmazz_reader.postgres.connecting import parse
 from dbmazz_reader.protocol.states import SessionState, advance
@@ -37,11 +38,12 @@ async def serve(settings: Settings, stop: asyncio.Event, on_bound: Callable[[str
     settings.require("source_url")
     parse(settings.source_url)
     status = Status()
+    control = Control(settings, status)
     server = Server("reader", settings)
-    server.add(add_ReaderServiceServicer_to_server, ReaderService(settings, status), "dbmazz.v1.ReaderService")
+    server.add(add_ReaderServiceServicer_to_server, ReaderService(control, status), "dbmazz.v1.ReaderService")
     server.measure(lambda: measure(settings, status))
     on_bound(await server.start())
-    reader = Reader(settings, status, server, CheckpointClient(settings))
+    reader = Reader(control, status, server, CheckpointClient(settings))
     try:
         await reader.run(stop)
     finally:
@@ -53,9 +55,9 @@ async def serve(settings: Settings, stop: asyncio.Event, on_bound: Callable[[str
 class Reader:
     """Runs sessions; decides after each whether another makes sense."""
 
-    def __init__(self, settings: Settings, status: Status, server: Server, checkpoint: CheckpointClient) -> None:
+    def __init__(self, control: Control, status: Status, server: Server, checkpoint: CheckpointClient) -> None:
         self.checkpoint = checkpoint
-        self._settings = settings
+        self._control = control
         self._status = status
         self._server = server
         self._backoff = Backoff(first_s=0.2, cap_s=10.0)
@@ -66,21 +68,25 @@ class Reader:
         async with asyncio.TaskGroup() as group:
             stopping = group.create_task(stop.wait())
             while not stop.is_set() and (error is None or _passes(error)):
-                attempt = group.create_task(self._attempt(stop))
+                session = self._control.next_session(self.checkpoint)
+                attempt = group.create_task(self._attempt(session))
                 await asyncio.wait((attempt, stopping), return_when=asyncio.FIRST_COMPLETED)
-                error = await self._end(attempt, stop)
+                error = await self._end(session, attempt, stop)
+                if error is not None and not _passes(error) and self._control.refused(session, error):
+                    error = None  # the former tables go on
                 if error is not None:
                     await self._tell(error, stop)
+                elif self._status.state in (SessionState.STREAMING, SessionState.PAUSED):
+                    self._status.state = advance(self._status.state, SessionState.CONNECTING)
             stopping.cancel()
         self._status.state = advance(self._status.state, SessionState.STOPPED)
         if error is not None and not _passes(error):
             raise error
 
-    async def _attempt(self, stop: asyncio.Event) -> DbmazzError | None:
+    async def _attempt(self, session: Session) -> DbmazzError | None:
         """One session; the error that ended it, the one that only a person can help with first."""
-        session = Session(self._settings, self.checkpoint, self._status)
         try:
-            await session.run(stop, self._streaming)
+            await session.run(self._streaming)
         except DbmazzError as error:
             return error
         except BaseExceptionGroup as group:
@@ -90,10 +96,13 @@ class Reader:
             return min(flatten(ours), key=_passes)
         return None
 
-    async def _end(self, attempt: asyncio.Task[DbmazzError | None], stop: asyncio.Event) -> DbmazzError | None:
+    async def _end(
+        self, session: Session, attempt: asyncio.Task[DbmazzError | None], stop: asyncio.Event
+    ) -> DbmazzError | None:
         if not stop.is_set():
             return await attempt
-        if self._status.state is SessionState.STREAMING:
+        session.finish()
+        if self._status.state in (SessionState.STREAMING, SessionState.PAUSED):
             self._status.state = advance(self._status.state, SessionState.DRAINING)
             await asyncio.wait((attempt,), timeout=STOP_S)
         attempt.cancel()
@@ -104,8 +113,10 @@ class Reader:
             log.warning("ended_while_stopping", error=str(error))
         return None
 
-    async def _streaming(self) -> None:
-        self._status.state = advance(self._status.state, SessionState.STREAMING)
+    async def _streaming(self, session: Session) -> None:
+        paused = self._control.gate.closed
+        self._status.state = advance(self._status.state, SessionState.PAUSED if paused else SessionState.STREAMING)
+        self._control.streams(session)
         self._status.last_error = ""
         self._backoff.reset()
         await self._server.set_ready(True)

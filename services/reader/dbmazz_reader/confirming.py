@@ -53,6 +53,10 @@ class Confirmation:
             self._moved.clear()
             await self._moved.wait()
 
+    def hurry(self) -> None:
+        """Has the position sent now, and not only at the next interval."""
+        self._due.set()
+
     async def send_forever(self) -> None:
         """The keepalive task."""
         while True:

@@ -17,11 +17,14 @@ class Feed:
     """The leases of one epoch, made awaitable."""
 
     def __init__(self, slot: str, system_identifier: str, epoch: int, retained_limit: int) -> None:
-        self.session = reader_pb2.StreamSession(slot=slot, epoch=epoch, system_identifier=system_identifier)
+        # Limits of windows for all transformers; None leaves them to their own settings.
+        self.flush: reader_pb2.FlushSettings | None = None
         self.epoch = epoch
         self.retention = Retention(retained_limit)
         self.leases = Leases(self.retention)
         self.closed = False
+        self._slot = slot
+        self._system_identifier = system_identifier
         self._wakes: dict[int, asyncio.Event] = {}
         self._progress = asyncio.Event()
 
@@ -56,6 +59,17 @@ class Feed:
         self._wake()
         return Link(self, key)
 
+    def tell(self, flush: reader_pb2.FlushSettings | None) -> None:
+        """Other limits of windows, for who is connected and for who will be."""
+        self.flush = flush
+        self._wake()
+
+    def greeting(self) -> reader_pb2.StreamSession:
+        """What a stream begins with."""
+        return reader_pb2.StreamSession(
+            slot=self._slot, epoch=self.epoch, system_identifier=self._system_identifier, flush=self.flush
+        )
+
     async def progress(self, timeout: float) -> None:
         """Waits until something is acknowledged, at most `timeout` seconds."""
         self._progress.clear()
@@ -85,8 +99,10 @@ class Link:
     """One connected transformer."""
 
     def __init__(self, feed: Feed, key: int) -> None:
+        self.session = feed.greeting()
         self._feed = feed
         self._key = key
+        self._told = feed.flush
 
     def acknowledge(self, ack: reader_pb2.BatchAck) -> None:
         """WireError for batches that were never sent; what belongs to another epoch or generation is ignored."""
@@ -104,6 +120,9 @@ class Link:
         wake = self._feed._wakes[self._key]
         while not self._feed.closed:
             wake.clear()
+            if self._told is not self._feed.flush:
+                self._told = self._feed.flush
+                yield reader_pb2.StreamChangesResponse(flush=self._told or reader_pb2.FlushSettings())
             while (due := self._feed.leases.next(self._key)) is not None:
                 yield _response(due)
                 if self._feed.closed:

@@ -13,6 +13,7 @@ from dbmazz.errors import SourceError
 from dbmazz_reader.confirming import Confirmation
 from dbmazz_reader.feed import Feed
 from dbmazz_reader.inspection import Inspection
+from dbmazz_reader.pausing import Gate
 from dbmazz_reader.postgres.catalogue import Catalogue
 from dbmazz_reader.postgres.readback import read_back
 from dbmazz_reader.postgres.stream import ReplicationStream
@@ -47,6 +48,7 @@ class Receiver:
         confirmation: Confirmation,
         inspection: Inspection,
         interval_s: float,
+        gate: Gate | None = None,
     ) -> None:
         self.tables = tables
         self.decoder = decoder
@@ -54,6 +56,8 @@ class Receiver:
         self.received_lsn = cutter.safe_lsn
         self.server_lsn = cutter.safe_lsn
         self.warnings: dict[int, str] = {}
+        # Set while the gate is closed and all that was read is sealed.
+        self.resting = asyncio.Event()
         self._stream = stream
         self._catalogue = catalogue
         self._publication = publication
@@ -61,12 +65,17 @@ class Receiver:
         self._confirmation = confirmation
         self._inspection = inspection
         self._interval_s = interval_s
+        self._gate = gate or Gate()
         self._opened_at = 0.0
         self._beaten_at = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Reads until `stop`; then everything that was read is in batches."""
         while not stop.is_set():
+            if self._gate.closed:
+                await self._rest()
+                continue
+            self.resting.clear()
             if self._feed.retention.full:
                 # Not reading is what makes PostgreSQL wait; status updates go out all the same.
                 await self._feed.progress(self._patience())
@@ -76,6 +85,15 @@ class Receiver:
                 await self.cut()
             self._beat()
         await self.cut()
+
+    async def _rest(self) -> None:
+        """Paused: what was read is sealed and goes its way, and PostgreSQL waits."""
+        if not self.resting.is_set():
+            await self.cut()
+            self.resting.set()
+        self._stream.check_open()
+        self._beat()
+        await self._gate.opened(IDLE_S)
 
     async def cut(self) -> None:
         """Seals all open lanes and sends them off."""

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import grpc
 from dbmazz.asking import BadQuestion, NotYet, TableName, meant, not_negative, refuse
-from dbmazz.config import Settings
 from dbmazz.errors import BAD_REQUEST, NOT_READY, WireError, abort
 from dbmazz.lsn import Lsn
 from dbmazz.readable import CHARACTERS
@@ -17,6 +16,8 @@ from dbmazz.telemetry import service_status
 from dbmazz.v1 import reader_pb2, reader_pb2_grpc, types_pb2
 from dbmazz.wire import relation_to_proto
 
+from dbmazz_reader.control_calls import ControlCalls, pause_state, slot_status
+from dbmazz_reader.controlling import Control
 from dbmazz_reader.feed import Link
 from dbmazz_reader.inspection import Wish
 from dbmazz_reader.protocol.leases import Lane
@@ -29,11 +30,12 @@ _INVALID = grpc.StatusCode.INVALID_ARGUMENT
 _OPERATIONS = {name: number for name, number in types_pb2.Operation.items() if number}
 
 
-class ReaderService(reader_pb2_grpc.ReaderServiceServicer):
+class ReaderService(ControlCalls, reader_pb2_grpc.ReaderServiceServicer):
     """The servicer; one for the life of the process."""
 
-    def __init__(self, settings: Settings, status: Status) -> None:
-        self._settings = settings
+    def __init__(self, control: Control, status: Status) -> None:
+        super().__init__(control, status)
+        self._control = control
         self._status = status
 
     async def StreamChanges(self, request_iterator, context: grpc.aio.ServicerContext) -> None:
@@ -45,9 +47,9 @@ class ReaderService(reader_pb2_grpc.ReaderServiceServicer):
         if feed is None:
             message = f"the reader does not stream now ({self._status.state.value}); dial again"
             await abort(context, grpc.StatusCode.UNAVAILABLE, NOT_READY, message)
-        await context.write(reader_pb2.StreamChangesResponse(session=feed.session))
         link = feed.connect(request.hello.replica)
         try:
+            await context.write(reader_pb2.StreamChangesResponse(session=link.session))
             refused = await _converse(link, context)
         finally:
             link.disconnect()
@@ -56,25 +58,20 @@ class ReaderService(reader_pb2_grpc.ReaderServiceServicer):
 
     async def GetStatus(self, request, context) -> reader_pb2.ReaderServiceGetStatusResponse:
         """State, positions and counters."""
-        status, settings = self._status, self._settings
+        status, settings = self._status, self._control.settings
         response = reader_pb2.ReaderServiceGetStatusResponse(
             status=service_status("reader", service_state(status.state), settings.shown(), status.last_error),
             slot=settings.source_slot_name,
             publication=settings.source_publication_name,
             retained_bytes_limit=settings.retained_bytes,
             warnings=status.all_warnings(),
+            reloaded_variables=self._control.effective.variables,
+            pause=pause_state(self._control.gate.pause),
         )
         if status.streaming is not None:
             _positions(response, status.streaming)
         if status.slot_health is not None:
-            slot = status.slot_health.slot
-            response.slot_status.wal_status = slot.wal_status
-            response.slot_status.retained_wal_bytes = status.slot_health.retained_wal_bytes
-            response.slot_status.restart_lsn = str(Lsn(slot.restart_lsn))
-            response.slot_status.confirmed_flush_lsn = str(Lsn(slot.confirmed_flush_lsn))
-            response.slot_status.read_time.FromMicroseconds(int(status.slot_read_time * 1e6))
-            if status.slot_health.safe_wal_bytes is not None:
-                response.slot_status.safe_wal_bytes = status.slot_health.safe_wal_bytes
+            response.slot_status.CopyFrom(slot_status(status))
         return response
 
     async def ListTables(self, request, context) -> reader_pb2.ListTablesResponse:

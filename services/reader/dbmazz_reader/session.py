@@ -1,6 +1,6 @@
 """One replication session, which is one epoch: prepare, decide where to start, acquire the slot, stream, drain.
 
-A session ends by an error or by `stop`. Another can follow it in the same process; nothing is carried over but what people
+A session ends by an error or by `finish`. Another can follow it in the same process; nothing is carried over but what people
 should know.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import structlog
 from dbmazz.config import Settings
@@ -18,6 +18,7 @@ from dbmazz.lsn import Lsn
 from dbmazz_reader.checkpointing import CheckpointClient
 from dbmazz_reader.confirming import Confirmation
 from dbmazz_reader.feed import Feed
+from dbmazz_reader.pausing import Gate
 from dbmazz_reader.postgres.catalogue import Catalogue, SlotHealth
 from dbmazz_reader.postgres.setup import Prepared, prepare
 from dbmazz_reader.postgres.stream import ReplicationStream
@@ -31,33 +32,52 @@ from dbmazz_reader.tables import Tables
 log = structlog.get_logger("dbmazz.reader")
 
 SLOT_POLL_S = 10.0
+CATCH_UP_POLL_S = 0.1
 DRAIN_S = 5.0
 
 
 class Session:
-    """Runs once."""
+    """Runs once. `former`: relations of the session before it, where TABLES has changed since."""
 
-    def __init__(self, settings: Settings, checkpoint: CheckpointClient, status: Status) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: Settings,
+        checkpoint: CheckpointClient,
+        status: Status,
+        gate: Gate,
+        former: Collection[int] | None = None,
+    ) -> None:
+        self.settings = settings
+        # True once all that was read is known to be durable and confirmed, after `finish`.
+        self.drained = False
+        self._gate = gate
+        self._former = former
+        self._ending = asyncio.Event()
+        self._drain_s = DRAIN_S
         self._checkpoint = checkpoint
         self._status = status
         self._catalogue = Catalogue(settings.source_url)
 
-    async def run(self, stop: asyncio.Event, on_streaming: Callable[[], Awaitable[None]]) -> None:
-        """Streams until `stop`, then drains; or raises what ended it, alone or in a group."""
+    def finish(self, drain_s: float = DRAIN_S) -> None:
+        """Reads no more, waits for what was read for up to `drain_s` seconds, and ends."""
+        self._drain_s = drain_s
+        self._ending.set()
+
+    async def run(self, on_streaming: Callable[[Session], Awaitable[None]]) -> None:
+        """Streams until `finish`, then drains; or raises what ended it, alone or in a group."""
         stream: ReplicationStream | None = None
         try:
-            prepared = await prepare(self._catalogue, self._settings, self._same_server)
+            prepared = await prepare(self._catalogue, self.settings, self._same_server)
             self._status.warnings = prepared.warnings
-            stream = await ReplicationStream.open(self._settings.source_url)
+            stream = await ReplicationStream.open(self.settings.source_url)
             server, start = await self._decide(stream)
             new_slot = start.create or start.adopted
             if start.create:
-                start = resume.Start(await stream.create_slot(self._settings.source_slot_name), create=True)
+                start = resume.Start(await stream.create_slot(self.settings.source_slot_name), create=True)
             unread = await self._unread(prepared, new_slot=new_slot)
-            log.info("resuming", slot=self._settings.source_slot_name, lsn=str(Lsn(start.lsn)), new_slot=start.create)
-            await stream.start(self._settings.source_slot_name, self._settings.source_publication_name, start.lsn)
-            await self._stream(stream, prepared, server, start, unread, stop, on_streaming)
+            log.info("resuming", slot=self.settings.source_slot_name, lsn=str(Lsn(start.lsn)), new_slot=start.create)
+            await stream.start(self.settings.source_slot_name, self.settings.source_publication_name, start.lsn)
+            await self._stream(stream, prepared, server, start, unread, on_streaming)
         finally:
             if self._status.streaming is not None:
                 self._status.streaming.feed.close()
@@ -70,29 +90,31 @@ class Session:
         stored = await self._checkpoint.stored()
         if stored is not None:
             identifier = await self._catalogue.system_identifier()
-            resume.same_system(self._settings.source_slot_name, identifier, stored)
+            resume.same_system(self.settings.source_slot_name, identifier, stored)
 
     async def _decide(self, stream: ReplicationStream) -> tuple[resume.Server, resume.Start]:
         server = resume.Server(*await stream.identify())
-        health = await self._catalogue.slot(self._settings.source_slot_name)
+        health = await self._catalogue.slot(self.settings.source_slot_name)
         stored = await self._checkpoint.stored()
         slot = health.slot if health else None
-        return server, resume.decide(self._settings.source_slot_name, server, slot, stored)
+        return server, resume.decide(self.settings.source_slot_name, server, slot, stored)
 
     async def _unread(self, prepared: Prepared, *, new_slot: bool) -> dict[int, int]:
         """Row estimates of tables whose earlier rows the slot does not carry.
 
         Looked at after the slot was made: to make one waits for running transactions, and what they wrote is not in it.
         """
-        if not new_slot and not prepared.added:
-            return {}
         published = {table.relation_id for table in prepared.tables}
+        # A table that was published all along, but not replicated by the session before, has passed unread like a new one.
+        joined = published.difference(self._former) if self._former is not None else frozenset()
+        if not new_slot and not prepared.added and not joined:
+            return {}
         return {
             table.relation_id: table.row_estimate
-            for table in await self._catalogue.tables(self._settings.source_publication_name)
+            for table in await self._catalogue.tables(self.settings.source_publication_name)
             if table.row_estimate
             and table.relation_id in published
-            and (new_slot or table.relation_id in prepared.added)
+            and (new_slot or table.relation_id in prepared.added or table.relation_id in joined)
         }
 
     async def _stream(
@@ -102,8 +124,7 @@ class Session:
         server: resume.Server,
         start: resume.Start,
         unread: dict[int, int],
-        stop: asyncio.Event,
-        on_streaming: Callable[[], Awaitable[None]],
+        on_streaming: Callable[[Session], Awaitable[None]],
     ) -> None:
         confirmation = Confirmation(stream, start.lsn, self._status_interval(prepared))
         async with asyncio.TaskGroup() as group:
@@ -117,8 +138,8 @@ class Session:
             streaming = await self._streaming(stream, prepared, server, epoch, confirmation)
             self._status.streaming = streaming
             log.info("streaming", epoch=epoch, confirmed_lsn=str(Lsn(confirmation.lsn)), tables=len(prepared.tables))
-            await on_streaming()
-            await streaming.receiver.run(stop)
+            await on_streaming(self)
+            await streaming.receiver.run(self._ending)
             await self._drain(streaming)
             for task in background:
                 task.cancel()
@@ -131,7 +152,7 @@ class Session:
         epoch: int,
         confirmation: Confirmation,
     ) -> Streaming:
-        settings = self._settings
+        settings = self.settings
         tables = Tables(settings.tables)
         types = await self._catalogue.types(column.type_oid for table in prepared.tables for column in table.columns)
         seeded = tables.seed(prepared.tables, types, self._status.preexisting)
@@ -150,6 +171,7 @@ class Session:
             confirmation=confirmation,
             inspection=self._status.inspection,
             interval_s=settings.batch_interval_ms / 1000,
+            gate=self._gate,
         )
         receiver.server_lsn = max(receiver.server_lsn, server.wal_end)
         receiver.seed(seeded)
@@ -158,11 +180,12 @@ class Session:
     async def _drain(self, streaming: Streaming) -> None:
         """What was read is waited for, for a while; what is left comes again in the next session."""
         try:
-            async with asyncio.timeout(DRAIN_S):
+            async with asyncio.timeout(self._drain_s):
                 while not streaming.feed.retention.empty and streaming.feed.transformers:
-                    await streaming.feed.progress(DRAIN_S)
+                    await streaming.feed.progress(self._drain_s)
                 if streaming.feed.retention.empty:
                     await streaming.confirmation.reached(streaming.receiver.cutter.batch_count)
+                    self.drained = True
         except TimeoutError:
             log.warning("drain_incomplete", retained_bytes=streaming.feed.retention.bytes)
         await streaming.confirmation.send()
@@ -171,17 +194,35 @@ class Session:
     def _status_interval(self, prepared: Prepared) -> float:
         """STATUS_INTERVAL_S, or less when the server's patience asks for it."""
         patience_s = prepared.server.wal_sender_timeout_ms / 1000
-        return min(self._settings.status_interval_s, patience_s / 3) if patience_s else self._settings.status_interval_s
+        return min(self.settings.status_interval_s, patience_s / 3) if patience_s else self.settings.status_interval_s
+
+    async def look_at_slot(self) -> None:
+        """Renews what the status says about the slot."""
+        try:
+            health = await self._catalogue.slot(self.settings.source_slot_name)
+        except SourceUnavailable as error:
+            # The stream is what counts; if it is gone too, it says so itself.
+            log.warning("slot_not_seen", error=str(error))
+        else:
+            self._seen(health)
+
+    async def caught_up(self, streaming: Streaming, within_s: float) -> bool:
+        """Reads on until everything that is committed now has been read; False when that takes longer."""
+        health = await self._catalogue.slot(self.settings.source_slot_name)
+        wanted = health.wal_end if health else 0
+        try:
+            async with asyncio.timeout(within_s):
+                while streaming.receiver.received_lsn < wanted:
+                    if streaming.feed.closed or self._gate.closed:
+                        return False
+                    await streaming.feed.progress(CATCH_UP_POLL_S)
+        except TimeoutError:
+            return False
+        return True
 
     async def _watch_slot(self) -> None:
         while True:
-            try:
-                health = await self._catalogue.slot(self._settings.source_slot_name)
-            except SourceUnavailable as error:
-                # The stream is what counts; if it is gone too, it says so itself.
-                log.warning("slot_not_seen", error=str(error))
-            else:
-                self._seen(health)
+            await self.look_at_slot()
             await asyncio.sleep(SLOT_POLL_S)
 
     def _seen(self, health: SlotHealth | None) -> None:

@@ -20,6 +20,25 @@ class Streaming:
     receiver: Receiver
     confirmation: Confirmation
 
+    @property
+    def left_batches(self) -> int:
+        """Batches that the checkpoint has not confirmed."""
+        return self.receiver.cutter.batch_count - self.confirmation.batch_id
+
+    @property
+    def open_transaction(self) -> bool:
+        """True between the first and the last message of a transaction."""
+        return self.receiver.decoder.transaction is not None
+
+    @property
+    def settled(self) -> bool:
+        """True when nothing more is read, and all that was read is durable and its position stored."""
+        decoder, cutter = self.receiver.decoder, self.receiver.cutter
+        if not self.receiver.resting.is_set() or not self.feed.retention.empty or self.left_batches:
+            return False
+        # Behind the last row there may be WAL that only a heartbeat confirms.
+        return self.open_transaction or decoder.committed_lsn <= cutter.safe_lsn
+
 
 @dataclass
 class Status:
@@ -28,6 +47,7 @@ class Status:
 
     state: SessionState = SessionState.CONNECTING
     last_error: str = ""
+    # Why nothing is read is the gate's to say; the state here is PAUSED when a session holds the slot meanwhile.
     warnings: list[str] = field(default_factory=list)
     streaming: Streaming | None = None
     slot_health: SlotHealth | None = None

@@ -18,7 +18,7 @@ from dbmazz_transformer.options import LaneOptions
 from dbmazz_transformer.protocol.batch import Batch, BatchKind, LaneDecoder
 from dbmazz_transformer.protocol.layout import Layout, Target, make_layout
 from dbmazz_transformer.protocol.plan import LaneKey, Load, PlanOptions, Progress, plan_window
-from dbmazz_transformer.protocol.window import Collector, Window
+from dbmazz_transformer.protocol.window import Collector, Window, WindowLimits
 from dbmazz_transformer.steps import HoldStep, LoadStep, SchemaStep, Step
 from dbmazz_transformer.tally import Tally
 
@@ -75,6 +75,11 @@ class Builder:
     def flush(self) -> None:
         """From now on whatever there is, is due at once."""
         self._flushing = True
+        self._wake.set()
+
+    def change_limits(self, limits: WindowLimits) -> None:
+        """Other limits, from the next window on."""
+        self._collector.change(limits)
         self._wake.set()
 
     def done(self) -> None:

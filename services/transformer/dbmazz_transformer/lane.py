@@ -18,6 +18,7 @@ from dbmazz_transformer.options import LaneOptions
 from dbmazz_transformer.protocol.lane_state import LaneEvent, LaneState, next_state
 from dbmazz_transformer.protocol.outcome import Verdict, worst
 from dbmazz_transformer.protocol.plan import LaneKey, Load
+from dbmazz_transformer.protocol.window import WindowLimits
 from dbmazz_transformer.steps import Step
 from dbmazz_transformer.tail import LoadTail
 from dbmazz_transformer.tally import Tally
@@ -91,6 +92,10 @@ class Lane:
     def flush(self) -> None:
         """From now on whatever there is, is due at once: the transformer drains."""
         self._builder.flush()
+
+    def change_limits(self, limits: WindowLimits) -> None:
+        """Other limits, from the next window on."""
+        self._builder.change_limits(limits)
 
     def retire(self) -> None:
         """Ends the worker as soon as the calls that are under way have ended; nothing new is sent."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 import structlog
 from dbmazz.asking import TableName
 from dbmazz.errors import WireError
+from dbmazz.v1 import reader_pb2
 
 from dbmazz_transformer.backlog import Backlog
 from dbmazz_transformer.lane import Lane, LaneCallbacks
@@ -39,7 +40,8 @@ class Lanes:
         self.room = asyncio.Event()
         self._total = Backlog()
         self._tasks = tasks
-        self._options = options
+        # What the variables say, and what holds: the reader may tell other limits.
+        self._own_options = self.options = options
         self._loaders = loaders
         self._slot, self._epoch = "", 0
         self._acknowledge: Acknowledge = lambda lane, generation, batch_id: None
@@ -50,9 +52,12 @@ class Lanes:
         self._flushing = False
         self._note_backlog()
 
-    def open_session(self, slot: str, epoch: int, acknowledge: Acknowledge) -> None:
-        """A new stream: all lanes come anew, whatever was received before comes again."""
+    def open_session(
+        self, slot: str, epoch: int, acknowledge: Acknowledge, flush: reader_pb2.FlushSettings | None = None
+    ) -> None:
+        """A new stream: all lanes come anew, whatever was received before comes again. `flush`: limits of windows for it."""
         self.close_session()
+        self.change_limits(flush)
         self._slot, self._epoch, self._acknowledge = slot, epoch, acknowledge
 
     def close_session(self) -> None:
@@ -78,6 +83,16 @@ class Lanes:
         lane = self._lanes.get(number)
         if lane is not None and lane.key.generation <= generation:
             self._retire(number)
+
+    def change_limits(self, flush: reader_pb2.FlushSettings | None) -> None:
+        """Limits as the reader tells them; they hold for every window from the next one on."""
+        options = self._own_options.told(flush)
+        if options.limits == self.options.limits:
+            return
+        self.options = options
+        for lane in self._lanes.values():
+            lane.change_limits(options.limits)
+        log.info("limits_changed", rows=options.limits.rows, age_s=options.limits.age_s)
 
     def flush(self) -> None:
         """From now on every window is due at once."""
@@ -108,7 +123,7 @@ class Lanes:
         self._retire(number)
         lane = Lane(
             LaneKey(self._slot, self._epoch, number, generation),
-            self._options,
+            self.options,
             self._loaders,
             LaneCallbacks(self._acknowledge, self._changed),
             self.tally,

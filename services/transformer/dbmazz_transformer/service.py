@@ -35,8 +35,9 @@ class TransformerService(transformer_pb2_grpc.TransformerServiceServicer):
         """State and counters."""
         tally = self._lanes.tally
         error = self._lanes.trouble() or self._source.last_error
+        config = {**self._settings.shown(), **self._lanes.options.shown()}
         return transformer_pb2.TransformerServiceGetStatusResponse(
-            status=service_status("transformer", self.state(), self._settings.shown(), error),
+            status=service_status("transformer", self.state(), config, error),
             epoch=self._source.epoch,
             lanes=[_lane_status(lane) for lane in self._lanes.held()],
             row_count=tally.row_count,

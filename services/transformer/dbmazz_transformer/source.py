@@ -80,7 +80,8 @@ class Source:
         try:
             session = await self._hello(call)
             self._outbox = outbox = Outbox(session.epoch)
-            self._lanes.open_session(session.slot, session.epoch, outbox.acknowledge)
+            flush = session.flush if session.HasField("flush") else None
+            self._lanes.open_session(session.slot, session.epoch, outbox.acknowledge, flush)
             self.epoch, self.connected, self.ever_connected = session.epoch, True, True
             backoff.reset()
             log.info("reader_connected", slot=session.slot, epoch=session.epoch)
@@ -127,6 +128,8 @@ class Source:
                     self._lanes.receive(response.batch)
                 case "release":
                     self._lanes.release(response.release.lane, response.release.generation)
+                case "flush":
+                    self._lanes.change_limits(response.flush)
                 case event:
                     raise WireError(f"the reader sent {event or 'an unknown event'} in the middle of the stream")
 

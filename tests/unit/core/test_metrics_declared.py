@@ -42,7 +42,7 @@ def test_a_choice_is_one_among_zeros():
     assert list(one_of("m", ("s",), "b", ("a", "b"))) == [("m", ("s", "a"), 0), ("m", ("s", "b"), 1)]
     assert list(one_of("m", (), "new", ("a",))) == [("m", ("a",), 0), ("m", ("new",), 1)]
     states = {labels[0]: value for _, labels, value in service_state(types_pb2.SERVICE_STATE_DRAINING)}
-    assert states == {"starting": 0, "running": 0, "retrying": 0, "draining": 1, "stopped": 0}
+    assert states == {"starting": 0, "running": 0, "retrying": 0, "draining": 1, "stopped": 0, "paused": 0}
 
 
 def test_the_page_is_made_from_the_table():

@@ -116,6 +116,8 @@ class FakeTransformer:
     rows: list[Row] = field(default_factory=list)
     relations: dict[tuple[int, int], Relation] = field(default_factory=dict)
     releases: list[tuple[int, int]] = field(default_factory=list)
+    # Limits of windows, as they came after the greeting.
+    told: list[reader_pb2.FlushSettings] = field(default_factory=list)
     session: reader_pb2.StreamSession | None = None
     call: grpc.aio.StreamStreamCall | None = None
     # gRPC takes one write of a call at a time; the test and the stream both acknowledge.
@@ -131,6 +133,8 @@ class FakeTransformer:
                 self.session = response.session
             elif event == "release":
                 self.releases.append((response.release.lane, response.release.generation))
+            elif event == "flush":
+                self.told.append(response.flush)
             else:
                 await self._take(response.batch)
 

@@ -9,6 +9,7 @@ from dbmazz.serving import Server
 from dbmazz.v1 import reader_pb2_grpc
 from dbmazz_reader.app import serve
 from dbmazz_reader.confirming import Confirmation
+from dbmazz_reader.controlling import Control
 from dbmazz_reader.feed import Feed
 from dbmazz_reader.inspection import Inspection
 from dbmazz_reader.measuring import measure
@@ -62,7 +63,7 @@ def session(settings: Settings) -> Streaming:
 async def scraped(settings: Settings, status: Status) -> Scraped:
     server = Server("reader", settings)
     register = reader_pb2_grpc.add_ReaderServiceServicer_to_server
-    server.add(register, ReaderService(settings, status), "dbmazz.v1.ReaderService")
+    server.add(register, ReaderService(Control(settings, status), status), "dbmazz.v1.ReaderService")
     server.measure(lambda: measure(settings, status))
     await server.start()
     try:

@@ -24,6 +24,7 @@ from tests.unit.transformer.transformer_world import table_for, to_proto
 
 LOADING = transformer_pb2.LANE_STATE_LOADING
 IDLE = transformer_pb2.LANE_STATE_IDLE
+OWN_ROWS = str(options().limits.rows)
 
 
 async def test_stream_cut_and_redial():
@@ -67,6 +68,48 @@ async def test_a_new_epoch_drops_what_was_not_sent():
         await second.acked(1, 1, 1)
         assert r.loader.loads == []
         assert (await r.status()).epoch == 2
+
+
+def flush_settings(rows: int | None = None, age_s: float | None = None) -> reader_pb2.FlushSettings:
+    told = reader_pb2.FlushSettings(flush_size=rows)
+    if age_s is not None:
+        told.flush_interval.FromMilliseconds(round(age_s * 1000))
+    return told
+
+
+async def test_the_reader_tells_other_limits_and_a_session_without_them_has_the_own_ones():
+    async with ring(options(age_s=60.0)) as r:
+        first = await r.reader.session(1)
+        first.rows(DOCS, insert(1, 1), relation=True)
+        first.outgoing.put_nowait(reader_pb2.StreamChangesResponse(flush=flush_settings(rows=2)))
+        await first.acked(1, 1, 1)  # what was collected goes as it is
+        first.rows(DOCS, insert(2, 2))
+        first.rows(DOCS, insert(3, 3))
+        await first.acked(1, 1, 3)
+        assert batch_ids(r.loader.loads) == [[1], [2, 3]]
+        config = (await r.status()).status.config
+        assert (config["FLUSH_SIZE"], config["FLUSH_INTERVAL_MS"]) == ("2", "60000")
+        first.outgoing.put_nowait(reader_pb2.StreamChangesResponse(flush=flush_settings(rows=1000, age_s=0.01)))
+        first.rows(DOCS, insert(4, 4), lane=2, relation=True)  # a lane that begins afterwards
+        await first.acked(2, 1, 4)
+
+        r.reader.epoch, r.reader.flush = 2, flush_settings(age_s=0.02)
+        first.end()
+        second = await r.reader.session(2)
+        second.rows(DOCS, insert(1, 1), relation=True)
+        await second.acked(1, 1, 1)
+        config = (await r.status()).status.config
+        assert (config["FLUSH_SIZE"], config["FLUSH_INTERVAL_MS"]) == (OWN_ROWS, "20")
+
+        r.reader.epoch, r.reader.flush = 3, None
+        second.end()
+        await r.reader.session(3)
+
+        async def own() -> bool:
+            config = (await r.status()).status.config
+            return (config["FLUSH_SIZE"], config["FLUSH_INTERVAL_MS"]) == (OWN_ROWS, "60000")
+
+        await wait_until(own)
 
 
 async def test_a_fenced_lane_drops_its_windows_and_starts_anew():

@@ -245,3 +245,32 @@ def test_the_worst_outcome_decides():
     outcomes = [Outcome(Verdict.LOADED), Outcome(Verdict.PARK, "p"), Outcome(Verdict.RETRY, "r")]
     assert worst(outcomes).message == "p"
     assert worst([*outcomes, Outcome(Verdict.FENCED, "f")]).verdict is Verdict.FENCED
+
+
+# Other limits on the way
+
+
+def test_other_limits_hold_from_the_next_window_on():
+    collector = collected(one := rows(4))
+    collector.change(WindowLimits(rows=3, bytes=1000, age_s=60.0))
+    collector.add(two := rows(1), 0.0)
+    collector.add(three := rows(2), 0.0)
+    collector.add(four := rows(1), 0.0)
+    # What was being collected is closed as it is, and is due although a load is under way.
+    assert taken(collector, idle=False) == [one.batch_id]
+    assert taken(collector, idle=False) == [two.batch_id, three.batch_id]
+    assert taken(collector, 59.9) is None
+    assert taken(collector, 60.0) == [four.batch_id]
+
+
+def test_other_limits_while_nothing_is_collected_and_behind_a_barrier():
+    collector = collected()
+    collector.change(WindowLimits(rows=1, bytes=1000, age_s=60.0))
+    collector.add(one := rows(1), 0.0)
+    assert taken(collector, idle=False) == [one.batch_id]
+    collector.add(wall := barrier(), 0.0)
+    collector.change(LIMITS)
+    assert taken(collector) == wall.batch_id
+    collector.add(two := rows(1), 0.0)
+    assert taken(collector, 0.9) is None
+    assert taken(collector, 1.0) == [two.batch_id]

@@ -71,6 +71,7 @@ class FakeReader(reader_pb2_grpc.ReaderServiceServicer):
         self.epoch = 1
         self.sessions: list[ReaderSession] = []
         self.on_session: Callable[[ReaderSession], None] = lambda session: None
+        self.flush: reader_pb2.FlushSettings | None = None
         self.first: reader_pb2.StreamChangesResponse | None = None
 
     async def session(self, number: int = 1) -> ReaderSession:
@@ -81,7 +82,7 @@ class FakeReader(reader_pb2_grpc.ReaderServiceServicer):
         first = await anext(aiter(request_iterator))
         assert first.WhichOneof("event") == "hello", "the first request must be hello"
         session = ReaderSession(self.epoch, first.hello.replica)
-        greeting = reader_pb2.StreamSession(slot="slot", epoch=session.epoch, system_identifier="1")
+        greeting = reader_pb2.StreamSession(slot="slot", epoch=session.epoch, system_identifier="1", flush=self.flush)
         yield self.first or reader_pb2.StreamChangesResponse(session=greeting)
         self.sessions.append(session)
         self.on_session(session)

@@ -12,6 +12,7 @@ _LEVELS = {
     State.STARTING: "warn",
     State.RETRYING: "warn",
     State.DRAINING: "warn",
+    State.PAUSED: "warn",
     State.UNKNOWN: "warn",
     State.STOPPED: "bad",
     State.DOWN: "bad",

@@ -20,6 +20,7 @@ class State(StrEnum):
     RETRYING = "retrying"
     DRAINING = "draining"
     STOPPED = "stopped"
+    PAUSED = "paused"
     DOWN = "down"
 
 

@@ -72,6 +72,9 @@ class SlotHealth:
     safe_wal_bytes: int | None = None
 
 
+AnyTable = TypeVar("AnyTable", Table, UserTable)
+
+
 class Catalogue:
     """One connection for questions, dialled when first needed and again when it broke."""
 
@@ -97,7 +100,16 @@ class Catalogue:
         ((identifier,),) = await self.rows(statement, "asking for the system identifier")
         return str(identifier)
 
-    async def unreadable(self, tables: Sequence[Table]) -> list[Table]:
+    async def rehearse(self, statement: str, doing: str, fix: str = "") -> None:
+        """Runs a statement and takes it back. Not beside other questions on the same connection: they would be part of it."""
+
+        async def ask(cursor: psycopg.AsyncCursor) -> None:
+            async with cursor.connection.transaction(force_rollback=True):
+                await cursor.execute(statement)
+
+        await self.run(ask, doing, fix)
+
+    async def unreadable(self, tables: Sequence[AnyTable]) -> list[AnyTable]:
         """Those that the role may not SELECT from."""
         relations = [table.relation_id for table in tables]
         found = await self.rows(queries.UNREADABLE, "looking at privileges", relations=relations)

@@ -73,7 +73,14 @@ def without_identity(tables: Iterable[Table]) -> list[Table]:
     return [table for table in tables if table.replica_identity is ReplicaIdentity.NOTHING]
 
 
-def check_readable(unreadable: Sequence[Table], role: str) -> None:
+def check_identities(tables: Iterable[UserTable]) -> None:
+    """To be looked at before a table is published: from then on PostgreSQL refuses its updates when there is no identity."""
+    for table in tables:
+        if ReplicaIdentity.from_relreplident(table.replica_identity) is ReplicaIdentity.NOTHING:
+            raise _no_identity(table)
+
+
+def check_readable(unreadable: Sequence[Table | UserTable], role: str) -> None:
     """The right to read back what a change does not carry, known before the first such change comes."""
     if unreadable:
         names = ", ".join(table.qualified_name for table in unreadable)
@@ -112,12 +119,8 @@ def check_tables(tables: Sequence[Table], publication: str) -> None:
 
 
 def _table_problem(table: Table) -> SourceError | None:
-    quoted = quote_table(table.schema, table.name)
     if table.replica_identity is ReplicaIdentity.NOTHING:
-        return SourceError(
-            f"table {table.qualified_name} has REPLICA IDENTITY NOTHING, so its updates and deletes cannot be replicated",
-            f"Run ALTER TABLE {quoted} REPLICA IDENTITY DEFAULT;, or set SOURCE_SET_REPLICA_IDENTITY=true",
-        )
+        return _no_identity(table)
     key = table.key(table.replica_identity)
     if not key:
         return no_key(table)
@@ -127,3 +130,11 @@ def _table_problem(table: Table) -> SourceError | None:
             "Add the key columns to the column list with ALTER PUBLICATION ... SET TABLE",
         )
     return None
+
+
+def _no_identity(table: Table | UserTable) -> SourceError:
+    quoted = quote_table(table.schema, table.name)
+    return SourceError(
+        f"table {table.qualified_name} has REPLICA IDENTITY NOTHING, so its updates and deletes cannot be replicated",
+        f"Run ALTER TABLE {quoted} REPLICA IDENTITY DEFAULT;, or set SOURCE_SET_REPLICA_IDENTITY=true",
+    )

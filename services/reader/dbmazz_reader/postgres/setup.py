@@ -46,6 +46,7 @@ async def prepare(catalogue: Catalogue, settings: Settings, before_change: Calla
         if settings.tables:
             published = {table.relation_id for table in await catalogue.tables(publication)}
             added = [table for table in selected if table.relation_id not in published]
+            _publishable(added, settings)
             if added:
                 await before_change()
             await _extend(catalogue, publication, added)
@@ -55,6 +56,7 @@ async def prepare(catalogue: Catalogue, settings: Settings, before_change: Calla
     else:
         await _no_slot_yet(catalogue, settings)
         added = selected
+        _publishable(added, settings)
         await before_change()
         await _create(catalogue, publication, added, named=bool(settings.tables))
     only = frozenset(table.relation_id for table in selected) if settings.tables else None
@@ -67,6 +69,41 @@ async def prepare(catalogue: Catalogue, settings: Settings, before_change: Calla
     for warning in warnings:
         log.warning("source_warning", warning=warning)
     return Prepared(server, tables, warnings, frozenset(table.relation_id for table in added), only)
+
+
+async def rehearse(source_url: str, settings: Settings) -> dict[int, str]:
+    """Relations and names that TABLES means now, after a look at all that `prepare` would stumble over; changes nothing.
+
+    ConfigError or SourceError as from `prepare`. On a connection of its own, so that a session in full swing is not disturbed.
+    """
+    catalogue = Catalogue(source_url)
+    try:
+        server = await catalogue.server()
+        publication = settings.source_publication_name
+        selected, _ = preflight.select_tables(await catalogue.user_tables(), settings.tables)
+        preflight.check_target_names(selected)
+        if not await catalogue.publication_exists(publication):
+            await _no_slot_yet(catalogue, settings)
+        chosen = {table.relation_id: table.qualified_name for table in selected}
+        published = [table for table in await catalogue.tables(publication) if table.relation_id in chosen]
+        known = {table.relation_id for table in published}
+        added = [table for table in selected if table.relation_id not in known]
+        _publishable(added, settings)
+        if added:
+            statement = _extension(publication, added)
+            await catalogue.rehearse(statement, f"adding tables to publication {publication}", fix=f"{statement};")
+        if published and not settings.source_set_replica_identity:
+            preflight.check_tables(published, publication)
+        if settings.toast_readback:
+            preflight.check_readable(await catalogue.unreadable(selected), server.role)
+    finally:
+        await catalogue.close()
+    return chosen
+
+
+def _publishable(tables: list[UserTable], settings: Settings) -> None:
+    if not settings.source_set_replica_identity:
+        preflight.check_identities(tables)
 
 
 async def _tables(catalogue: Catalogue, settings: Settings, only: frozenset[int] | None) -> list[Table]:
@@ -113,9 +150,13 @@ async def _create(catalogue: Catalogue, publication: str, tables: list[UserTable
 
 async def _extend(catalogue: Catalogue, publication: str, tables: list[UserTable]) -> None:
     if tables:
-        statement = f"ALTER PUBLICATION {quote(publication)} ADD TABLE {_list(tables)}"
+        statement = _extension(publication, tables)
         await catalogue.rows(statement, f"adding tables to publication {publication}", fix=f"{statement};")
         log.info("publication_extended", publication=publication, tables=[table.qualified_name for table in tables])
+
+
+def _extension(publication: str, tables: list[UserTable]) -> str:
+    return f"ALTER PUBLICATION {quote(publication)} ADD TABLE {_list(tables)}"
 
 
 async def _not_published(catalogue: Catalogue, publication: str) -> list[str]:

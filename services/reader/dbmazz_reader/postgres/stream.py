@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import asyncio
 import fcntl
+import select
 import termios
 from typing import Self
 
@@ -135,6 +136,19 @@ class ReplicationStream:
             raise source_error(error, "reading the stream of PostgreSQL") from None
         self._more = taken >= RECEIVE_BYTES
         return frames
+
+    def check_open(self) -> None:
+        """SourceUnavailable when PostgreSQL has hung up, which nobody would notice while nothing is read."""
+        poll = select.poll()
+        try:
+            # Where there is no POLLRDHUP (macOS), an end is noticed by the status updates that follow it.
+            poll.register(self._pgconn.socket, getattr(select, "POLLRDHUP", 0))
+        except psycopg.Error as error:
+            raise source_error(error, "holding the stream of PostgreSQL") from None
+        if poll.poll(0):
+            raise SourceUnavailable(
+                "holding the stream of PostgreSQL: PostgreSQL ended the stream", "It is tried again"
+            )
 
     async def send(self, frame: bytes) -> None:
         """Sends CopyData."""

@@ -14,6 +14,8 @@ class SessionState(Enum):
     CONNECTING = "connecting"
     # The slot is ours and changes flow.
     STREAMING = "streaming"
+    # The slot is ours, but a caller of Pause or Drain wants nothing read.
+    PAUSED = "paused"
     # PostgreSQL or the checkpoint is away, or the slot is held by somebody else; trying again after a pause.
     RETRYING = "retrying"
     # SIGTERM: nothing more is read; what was read is waited for.
@@ -22,9 +24,28 @@ class SessionState(Enum):
     STOPPED = "stopped"
 
 
+# From streaming and paused to connecting: a reload of the tables wants another session.
 _NEXT = {
-    SessionState.CONNECTING: {SessionState.STREAMING, SessionState.RETRYING, SessionState.STOPPED},
-    SessionState.STREAMING: {SessionState.RETRYING, SessionState.DRAINING, SessionState.STOPPED},
+    SessionState.CONNECTING: {
+        SessionState.STREAMING,
+        SessionState.PAUSED,
+        SessionState.RETRYING,
+        SessionState.STOPPED,
+    },
+    SessionState.STREAMING: {
+        SessionState.PAUSED,
+        SessionState.CONNECTING,
+        SessionState.RETRYING,
+        SessionState.DRAINING,
+        SessionState.STOPPED,
+    },
+    SessionState.PAUSED: {
+        SessionState.STREAMING,
+        SessionState.CONNECTING,
+        SessionState.RETRYING,
+        SessionState.DRAINING,
+        SessionState.STOPPED,
+    },
     SessionState.RETRYING: {SessionState.CONNECTING, SessionState.STOPPED},
     SessionState.DRAINING: {SessionState.STOPPED},
     SessionState.STOPPED: set(),
@@ -33,6 +54,7 @@ _NEXT = {
 _SERVICE_STATES = {
     SessionState.CONNECTING: types_pb2.SERVICE_STATE_STARTING,
     SessionState.STREAMING: types_pb2.SERVICE_STATE_RUNNING,
+    SessionState.PAUSED: types_pb2.SERVICE_STATE_PAUSED,
     SessionState.RETRYING: types_pb2.SERVICE_STATE_RETRYING,
     SessionState.DRAINING: types_pb2.SERVICE_STATE_DRAINING,
     SessionState.STOPPED: types_pb2.SERVICE_STATE_STOPPED,

@@ -31,6 +31,8 @@ class Window:
     batches: list[Batch] = field(default_factory=list)
     row_count: int = 0
     byte_count: int = 0
+    # True when nothing more is to be added: the limits have changed since its beginning.
+    closed: bool = False
 
     def add(self, batch: Batch) -> None:
         """Takes one more batch."""
@@ -61,12 +63,18 @@ class Collector:
             self._segments.append(last)
         last.add(batch)
 
+    def change(self, limits: WindowLimits) -> None:
+        """Limits for every window from the next one on; the one that is being collected is closed as it is."""
+        self._limits = limits
+        if self._segments and isinstance(last := self._segments[-1], Window):
+            last.closed = True
+
     def take(self, now: float, *, idle: bool, flush: bool = False) -> Window | Batch | None:
         """The next window or barrier that is due, or None. `flush`: whatever there is, is due."""
         if not self._segments:
             return None
         head = self._segments[0]
-        closed = not isinstance(head, Window) or len(self._segments) > 1 or self._full(head)
+        closed = not isinstance(head, Window) or len(self._segments) > 1 or head.closed or self._full(head)
         if closed or (idle and (flush or now >= self._due_time(head))):
             return self._segments.popleft()
         return None
@@ -88,7 +96,8 @@ class Collector:
 
     def _fits(self, window: Window, batch: Batch) -> bool:
         rows, size = window.row_count + batch.row_count, window.byte_count + batch.byte_count
-        return not window.batches or (rows <= self._limits.rows and size <= self._limits.bytes)
+        fits = not window.closed and rows <= self._limits.rows and size <= self._limits.bytes
+        return not window.batches or fits
 
     def _full(self, window: Window) -> bool:
         return window.row_count >= self._limits.rows or window.byte_count >= self._limits.bytes
