@@ -31,6 +31,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "grpcurl.md"
 STEPS = list(steps(PAGE.read_text()))
+TOKEN = "open-sesame-for-the-tour"
 RATE = 300
 # The generator only inserts its rows; those that leave the large values alone are updated here, often and in one way, so that
 # nobody waits long for the one that the page shows.
@@ -160,7 +161,7 @@ async def update_one_row(url: str, stop: asyncio.Event) -> None:
 )
 async def test_the_tour(run: Run, make_ring: RingMaker, source_db: SourceDatabase, sandbox: Sandbox, seed: int) -> None:
     names = {"SOURCE_SLOT_NAME": "dbmazz_slot", "SOURCE_PUBLICATION_NAME": "dbmazz_pub", "TABLES": ",".join(TABLES)}
-    ring = make_ring(settings={**names, "FLUSH_INTERVAL_MS": "500"})
+    ring = make_ring(settings={**names, "FLUSH_INTERVAL_MS": "500", "CONTROL_TOKEN": TOKEN})
     async with await psycopg.AsyncConnection.connect(source_db.url) as connection:
         await create_schema(connection)
     ring.start()
@@ -189,7 +190,8 @@ def test_the_tour_is_whole() -> None:
         *("LoaderService/GetStatus", "LoaderService/ListLoads"),
         *("CheckpointService/GetStatus", "CheckpointService/GetCheckpoint", "CheckpointService/ListCheckpoints"),
         *("CheckpointService/StreamMetrics", "grpc.health.v1.Health/Check"),
+        *("ReaderService/Pause", "ReaderService/Resume", "ReaderService/Drain", "ReaderService/ReloadConfig"),
     }
     assert {step.words[0] for step in STEPS} == {"grpcurl", "curl"}
     assert all(step.shown for step in STEPS)
-    assert sum(step.answer.error is not None for step in STEPS) >= 4
+    assert sum(step.answer.error is not None for step in STEPS) >= 6
