@@ -1,7 +1,8 @@
 """Makes the Python code of the protos: `python protos/generate.py [--baseline]`.
 
 The one generator for the Makefile, the Dockerfile and the tests. The output goes to services/core/dbmazz/v1, so that the
-proto package `dbmazz.v1` is the Python package `dbmazz.v1`; it is not committed. With `--baseline` it also writes
+proto package `dbmazz.v1` is the Python package `dbmazz.v1`; it is not committed. descriptors.binpb beside it is what
+reflection tells, comments and all, which the Python code does not hold. With `--baseline` it also writes
 protos/baseline.binpb, the descriptor set that the tests hold every change against.
 """
 
@@ -40,6 +41,7 @@ def generate(out: Path = CORE) -> None:
         stale.unlink()
     run_protoc(f"--python_out={out}", f"--pyi_out={out}", f"--grpc_python_out={out}")
     (package / "__init__.py").write_text(INIT)
+    write_descriptor(package / "descriptors.binpb", comments=True)
 
 
 def write_descriptor(target: Path, *, comments: bool = False) -> None:

@@ -1,5 +1,6 @@
 """The reader against a real PostgreSQL: what is written arrives, in the form that the wire promises."""
 
+import grpc
 import pytest
 from dbmazz.v1 import change_pb2, reader_pb2, types_pb2
 
@@ -168,7 +169,10 @@ async def test_tail_shows_rows_and_filters_them(source_db):
     async with ring_around(source_db, *statements) as (ring, sql):
         taker = await ring.transformer()
         request = reader_pb2.TailChangesRequest(
-            tables=["public.t"], operations=[types_pb2.OPERATION_UPDATE, types_pb2.OPERATION_DELETE], row_limit=2
+            tables=["t"],
+            operations=[types_pb2.OPERATION_UPDATE, types_pb2.OPERATION_DELETE],
+            row_limit=2,
+            with_cells=True,
         )
         call = ring.stub.TailChanges(request, timeout=20)
         await call.initial_metadata()  # sent once the caller listens
@@ -183,3 +187,42 @@ async def test_tail_shows_rows_and_filters_them(source_db):
         assert delete.operation == types_pb2.OPERATION_DELETE
         assert update.commit_time.seconds > 1_600_000_000
         await arrived(taker, "public.t", 3)
+
+
+@pytest.mark.parametrize(
+    ("wish", "code", "words"),
+    [
+        ({"tables": ["public.tt"]}, "NOT_FOUND", "no table 'public.tt' here. Did you mean public.t? Known: public.t"),
+        (
+            {"operations": [9]},
+            "INVALID_ARGUMENT",
+            "no operation 9. operations takes OPERATION_INSERT, OPERATION_UPDATE",
+        ),
+        ({"operations": [0]}, "INVALID_ARGUMENT", "no operation 0"),
+        ({"row_limit": -1}, "INVALID_ARGUMENT", "row_limit is -1"),
+        ({"value_limit": -1}, "INVALID_ARGUMENT", "value_limit is -1"),
+    ],
+)
+async def test_tail_refuses_what_would_never_show_anything(source_db, wish, code, words):
+    async with ring_around(source_db, "CREATE TABLE t (id int PRIMARY KEY)") as (ring, _):
+        await ring.transformer()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await ring.stub.TailChanges(reader_pb2.TailChangesRequest(**wish), timeout=5).read()
+        assert (caught.value.code().name, words in caught.value.details()) == (code, True), caught.value.details()
+        if "tables" in wish:
+            with pytest.raises(grpc.aio.AioRpcError, match=r"Known: public\.t"):
+                await ring.stub.ListTables(reader_pb2.ListTablesRequest(**wish), timeout=5)
+
+
+async def test_tables_are_listed_by_either_name_with_their_keys(source_db):
+    statements = (
+        "CREATE TABLE t (a int, b int, PRIMARY KEY (b, a))",
+        "CREATE SCHEMA sales",
+        "CREATE TABLE sales.t (id int PRIMARY KEY)",
+    )
+    async with ring_around(source_db, *statements) as (ring, _):
+        await ring.transformer()
+        for name, found, key in (("t", "public.t", ["b", "a"]), ("sales__t", "sales.t", ["id"])):
+            (table,) = (await ring.stub.ListTables(reader_pb2.ListTablesRequest(tables=[name]), timeout=5)).tables
+            assert (table.name, list(table.key_columns)) == (found, key)
+        assert len((await ring.stub.ListTables(reader_pb2.ListTablesRequest(), timeout=5)).tables) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from dbmazz.asking import NotThere, hint
 from dbmazz.errors import WireError
 from dbmazz.lsn import Lsn
 from dbmazz.v1 import checkpoint_pb2 as pb
@@ -44,6 +45,14 @@ def slot_name(slot: str) -> str:
     return slot
 
 
+def stored_at(positions: Positions, slot: str) -> Checkpoint:
+    """The stored position of a slot; NotThere names those that there are."""
+    stored = positions.stored_at(slot_name(slot))
+    if stored is None:
+        raise NotThere(f"nothing is stored for slot {slot}", hint(slot, [known.slot for known in positions.stored()]))
+    return stored
+
+
 def part_of(progress: LoadProgress) -> Part:
     """The part that a load stands for; the ledger checks its numbers."""
     return Part(
@@ -59,7 +68,7 @@ def part_of(progress: LoadProgress) -> Part:
 def page_size(asked: int) -> int:
     """0 is the default; more than the largest page is the largest page."""
     if asked < 0:
-        raise BadRequest(f"page_size {asked} is negative")
+        raise BadRequest(f"page_size {asked} is negative", f"It takes 1 to {LARGEST_PAGE}, or 0 for {DEFAULT_PAGE}")
     return min(asked or DEFAULT_PAGE, LARGEST_PAGE)
 
 
@@ -69,6 +78,12 @@ def interval_s(asked: Duration) -> float:
     if seconds < SHORTEST_INTERVAL_S:
         raise BadRequest(f"interval {seconds:g} s is too short", f"It takes at least {SHORTEST_INTERVAL_S:g} s")
     return seconds
+
+
+def sample_limit(asked: int) -> None:
+    """BadRequest for a number of messages that cannot be."""
+    if asked < 0:
+        raise BadRequest(f"sample_limit {asked} is negative", "It takes 1 or more, or 0 for no end")
 
 
 def checkpoint_proto(checkpoint: Checkpoint) -> pb.Checkpoint:

@@ -8,8 +8,10 @@ from contextlib import aclosing, asynccontextmanager
 
 import grpc
 from dbmazz import errors
+from dbmazz.asking import BadQuestion, refuse
 from dbmazz.config import Settings
 from dbmazz.errors import DbmazzError, FencedError, WireError
+from dbmazz.lsn import Lsn
 from dbmazz.telemetry import service_status
 from dbmazz.v1 import checkpoint_pb2 as pb
 from dbmazz.v1 import checkpoint_pb2_grpc
@@ -38,6 +40,8 @@ async def _typed_errors(context: grpc.aio.ServicerContext) -> AsyncIterator[None
     except Draining:
         message = "the checkpoint is stopping. Come back to the one that follows"
         await errors.abort(context, grpc.StatusCode.UNAVAILABLE, errors.NOT_READY, message)
+    except BadQuestion as question:
+        await refuse(context, question)
     except WireError as error:
         await errors.abort(context, grpc.StatusCode.INVALID_ARGUMENT, errors.BAD_REQUEST, str(error))
     except DbmazzError as error:
@@ -76,7 +80,9 @@ class CheckpointService(checkpoint_pb2_grpc.CheckpointServiceServicer):
         async with _typed_errors(context), aclosing(watch) as announcements:
             async for announced in announcements:
                 yield pb.WatchConfirmedResponse(
-                    confirmed_lsn=announced.confirmed_lsn, confirmed_batch_id=announced.confirmed_batch_id
+                    confirmed_lsn=announced.confirmed_lsn,
+                    confirmed_batch_id=announced.confirmed_batch_id,
+                    confirmed_lsn_text=str(Lsn(announced.confirmed_lsn)),
                 )
 
     async def GetStatus(self, request: pb.CheckpointServiceGetStatusRequest, context: grpc.aio.ServicerContext):
@@ -89,10 +95,7 @@ class CheckpointService(checkpoint_pb2_grpc.CheckpointServiceServicer):
 
     async def GetCheckpoint(self, request: pb.GetCheckpointRequest, context: grpc.aio.ServicerContext):
         async with _typed_errors(context):
-            stored = self._positions.stored_at(answers.slot_name(request.slot))
-            if stored is None:
-                message = f"nothing is stored for slot {request.slot}. BeginEpoch stores its first position"
-                await errors.abort(context, grpc.StatusCode.NOT_FOUND, errors.NOT_FOUND, message)
+            stored = answers.stored_at(self._positions, request.slot)
             return pb.GetCheckpointResponse(
                 checkpoint=answers.checkpoint_proto(stored), confirmed_lsn=stored.confirmed_lsn
             )
@@ -101,7 +104,8 @@ class CheckpointService(checkpoint_pb2_grpc.CheckpointServiceServicer):
         async with _typed_errors(context):
             limit = answers.page_size(request.page_size)
             if request.slot:
-                found = await self._positions.history(answers.slot_name(request.slot), limit)
+                stored = answers.stored_at(self._positions, request.slot)
+                found = await self._positions.history(stored.slot, limit)
             else:
                 newest_first = sorted(self._positions.stored(), key=lambda stored: -stored.update_time_us)
                 found = newest_first[:limit]
@@ -110,10 +114,15 @@ class CheckpointService(checkpoint_pb2_grpc.CheckpointServiceServicer):
     async def StreamMetrics(self, request: pb.StreamMetricsRequest, context: grpc.aio.ServicerContext):
         async with _typed_errors(context):
             interval_s = answers.interval_s(request.interval)
+            answers.sample_limit(request.sample_limit)
             before: dict[str, Sample] = {}
+            sent = 0
             while True:
                 response, before = self._metrics(before)
                 yield response
+                sent += 1
+                if sent == request.sample_limit:
+                    return
                 if await self._positions.draining_within(interval_s):
                     raise Draining
 
@@ -126,6 +135,9 @@ class CheckpointService(checkpoint_pb2_grpc.CheckpointServiceServicer):
             progress = answers.slot_progress(self._positions, stored)
             now = Sample(time.monotonic(), stored.epoch, progress.loaded_row_count, stored.confirmed_lsn)
             rows, confirmed = rates(before.get(stored.slot), now)
-            response.slots.add(progress=progress, rows_per_second=rows, confirmed_bytes_per_second=confirmed)
+            # Tenths: what is beyond them is noise to a person.
+            response.slots.add(
+                progress=progress, rows_per_second=round(rows, 1), confirmed_bytes_per_second=round(confirmed, 1)
+            )
             samples[stored.slot] = now
         return response, samples

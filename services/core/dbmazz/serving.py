@@ -13,6 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from dbmazz.config import Settings
+from dbmazz.describing import enable_reflection
 from dbmazz.errors import ConfigError
 from dbmazz.parsing import ParsingInterceptor
 from dbmazz.readings import Reading
@@ -65,7 +66,7 @@ class Server:
         register(servicer, self.server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
         names = (full_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self.server)
+        enable_reflection(names, self.server)
         self._full_name = full_name
 
     async def start(self) -> str:

@@ -43,7 +43,8 @@ def replica_name() -> str:
 class LatencyHistogram:
     """Counts in buckets that grow by 10 % from 1 ms to about 20 minutes: percentiles are right within 10 %."""
 
-    BOUNDS = [1.1**power for power in range(148)] + [float("inf")]
+    # Four digits are read more easily than seventeen.
+    BOUNDS = [float(f"{1.1**power:.4g}") for power in range(148)] + [float("inf")]
 
     def __init__(self) -> None:
         self.counts = [0] * len(self.BOUNDS)
@@ -65,9 +66,10 @@ class LatencyHistogram:
         return copied
 
     def merge(self, proto: types_pb2.LatencyHistogram) -> None:
-        """Adds the counts of another histogram with the same bounds."""
-        for index, count in enumerate(proto.count):
-            self.counts[index] += count
+        """Adds the counts of another histogram, each to the bucket of the same bound."""
+        for bound, count in zip(proto.upper_bound_ms, proto.count, strict=False):
+            # Bounds of a peer that did not round them lie a little beside ours.
+            self.counts[bisect.bisect_left(self.BOUNDS, bound * 0.999)] += count
         self.max_ms = max(self.max_ms, proto.max_ms)
 
     def percentile(self, fraction: float) -> float:
@@ -80,8 +82,19 @@ class LatencyHistogram:
         return 0.0
 
     def to_proto(self) -> types_pb2.LatencyHistogram:
-        """The proto of the present counts."""
-        return types_pb2.LatencyHistogram(upper_bound_ms=self.BOUNDS, count=self.counts, max_ms=self.max_ms)
+        """The proto of the present counts: the buckets that hold any, and their percentiles for people."""
+        held = [(bound, count) for bound, count in zip(self.BOUNDS, self.counts, strict=True) if count]
+        return types_pb2.LatencyHistogram(
+            sample_count=sum(self.counts),
+            p50_ms=self._told(0.5),
+            p99_ms=self._told(0.99),
+            max_ms=round(self.max_ms, 1),
+            upper_bound_ms=[bound for bound, _ in held],
+            count=[count for _, count in held],
+        )
+
+    def _told(self, fraction: float) -> float:
+        return round(self.percentile(fraction), 1)
 
 
 def service_status(

@@ -7,6 +7,7 @@ import functools
 import time
 
 import grpc
+from dbmazz.asking import BadQuestion, refuse
 from dbmazz.config import Settings
 from dbmazz.errors import BAD_REQUEST, NOT_READY, abort
 from dbmazz.relation import Relation
@@ -14,7 +15,7 @@ from dbmazz.telemetry import service_status
 from dbmazz.v1 import load_pb2, loader_pb2, loader_pb2_grpc
 from dbmazz.wire import relation_from_proto
 
-from dbmazz_loader.book import RECORDS, Book
+from dbmazz_loader.book import Book
 from dbmazz_loader.incoming import IncomingLoad
 from dbmazz_loader.inflight import InFlight, JobBroke
 from dbmazz_loader.protocol.headers import Load, why_malformed
@@ -22,6 +23,7 @@ from dbmazz_loader.reporting import Reporter
 from dbmazz_loader.schema import Schema, SchemaOutcome
 from dbmazz_loader.shipping import VERDICT_OF_REPORT, Shipping
 from dbmazz_loader.standing import Standing
+from dbmazz_loader.starrocks.stream_load import CONNECTIONS
 
 # Room to answer before the caller stops listening.
 _MARGIN_S = 0.5
@@ -145,15 +147,17 @@ class LoaderService(loader_pb2_grpc.LoaderServiceServicer):
             partial_row_count=book.partial_rows,
             commit_to_visible=book.commit_to_visible.to_proto(),
             target_version=self._schema.target_version,
+            running_load_limit=CONNECTIONS,
         )
 
     async def ListLoads(
         self, request: loader_pb2.ListLoadsRequest, context: grpc.aio.ServicerContext
     ) -> loader_pb2.ListLoadsResponse:
-        if request.page_size < 0:
-            await abort(context, grpc.StatusCode.INVALID_ARGUMENT, BAD_REQUEST, "page_size is negative")
-        count = min(request.page_size or RECORDS, RECORDS)
-        return loader_pb2.ListLoadsResponse(loads=self._book.last(request.table, count))
+        try:
+            return self._book.loads(request)
+        except BadQuestion as question:
+            await refuse(context, question)
+            raise  # refuse has raised
 
     async def _refuse_when_draining(self, context: grpc.aio.ServicerContext) -> None:
         if self._standing.draining:

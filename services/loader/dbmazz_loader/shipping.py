@@ -69,6 +69,12 @@ class Shipping:
         """From the first send to the verdict."""
         clock = asyncio.get_running_loop().time
         shipment = _Shipment(request, load, body, Attempt(clock(), self._bounds), clock())
+        with self._book.under_way(lambda: self._record(shipment, clock())):
+            return await self._ship(shipment, patience)
+
+    async def _ship(self, shipment: _Shipment, patience: Patience) -> load_pb2.LoadResponse:
+        clock = asyncio.get_running_loop().time
+        request, load = shipment.request, shipment.load
         attempt = shipment.attempt
         while not attempt.state.final:
             reply = await self._step(shipment)
@@ -83,7 +89,7 @@ class Shipping:
             verdict, message = VERDICT_OF_REPORT[report.outcome], report.reason
         elif shipment.error_url:
             message = await self._explain(shipment, message)
-        return self._close(shipment, verdict, message, int((clock() - shipment.started_s) * 1e3))
+        return self._close(shipment, verdict, message, clock())
 
     async def _step(self, shipment: _Shipment) -> Reply:
         if shipment.attempt.state is not State.SEND:
@@ -116,24 +122,29 @@ class Shipping:
         reasons = reasons_of_log(await self._stream_load.error_log(shipment.error_url), columns)
         return f"{message}: {reasons or 'no reason given'}. The rows are in the backend's log, {shipment.error_url}"
 
-    def _close(self, shipment: _Shipment, verdict: int, message: str, milliseconds: int) -> load_pb2.LoadResponse:
-        load, request = shipment.load, shipment.request
-        loaded = self._loaded(shipment) if shipment.attempt.state is State.LOADED else 0
-        self._book.enter(
-            loader_pb2.LoadRecord(
-                label=load.label,
-                table=load.table,
-                verdict=verdict,
-                status=shipment.status,
-                row_count=load.row_count,
-                loaded_row_count=loaded,
-                body_bytes=load.body_bytes,
-                duration_ms=milliseconds,
-                attempt_count=shipment.attempt.sends,
-                partial_update=load.partial_update,
-                message=message,
-            )
+    def _record(self, shipment: _Shipment, now: float) -> loader_pb2.LoadRecord:
+        """The load for people, as it stands."""
+        load, attempt = shipment.load, shipment.attempt
+        return loader_pb2.LoadRecord(
+            label=load.label,
+            table=load.table,
+            status=shipment.status,
+            row_count=load.row_count,
+            loaded_row_count=self._loaded(shipment) if attempt.state is State.LOADED else 0,
+            body_bytes=load.body_bytes,
+            duration_ms=int((now - shipment.started_s) * 1e3),
+            attempt_count=attempt.sends,
+            partial_update=load.partial_update,
+            absent_columns=shipment.request.absent_columns,
+            message=attempt.reason,
         )
+
+    def _close(self, shipment: _Shipment, verdict: int, message: str, now: float) -> load_pb2.LoadResponse:
+        load, request = shipment.load, shipment.request
+        record = self._record(shipment, now)
+        record.verdict, record.message = verdict, message
+        self._book.enter(record)
+        loaded, milliseconds = record.loaded_row_count, record.duration_ms
         facts = {"table": load.table, "label": load.label, "rows": load.row_count, "ms": milliseconds}
         if verdict == load_pb2.VERDICT_LOADED:
             self._book.enter_latencies(request.commit_runs, shipment.visible_time_s)

@@ -94,8 +94,8 @@ def _transformer(answer: transformer_pb2.TransformerServiceGetStatusResponse) ->
 
 def _loader(answer: Any) -> Facts:
     histogram = answer.commit_to_visible
-    # A loader with other buckets than ours is of another version: its latencies cannot be merged, so they are left out.
-    known = len(histogram.count) == len(LatencyHistogram.BOUNDS)
+    latency = LatencyHistogram()
+    latency.merge(histogram)
     return LoaderFacts(
         row_count=answer.row_count,
         loaded_row_count=answer.loaded_row_count,
@@ -103,7 +103,7 @@ def _loader(answer: Any) -> Facts:
         rows_unaccounted=answer.rows_unaccounted,
         body_bytes=answer.body_bytes,
         running_load_count=answer.running_load_count,
-        latency_counts=tuple(histogram.count) if known else (),
+        latency_counts=tuple(latency.counts),
         latency_max_ms=histogram.max_ms,
         target_version=answer.target_version,
     )

@@ -137,6 +137,8 @@ def slot_status(status: Status) -> reader_pb2.SlotStatus | None:
         confirmed_flush_lsn=str(Lsn(slot.confirmed_flush_lsn)),
     )
     shown.read_time.FromMicroseconds(int(status.slot_read_time * 1e6))
+    if status.slot_health.safe_wal_bytes is not None:
+        shown.safe_wal_bytes = status.slot_health.safe_wal_bytes
     return shown
 
 

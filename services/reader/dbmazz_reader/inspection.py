@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from dbmazz.lsn import Lsn
+from dbmazz.readable import CHARACTERS, shortened
 from dbmazz.relation import Relation
 from dbmazz.rows import ABSENT, NULL, PackedRows, unpack
 from dbmazz.v1 import change_pb2, reader_pb2
+from google.protobuf import struct_pb2
 
 from dbmazz_reader.protocol.cuts import SealedBatch
 
@@ -19,12 +21,22 @@ QUEUE_ROWS = 1_000
 QUEUE_BYTES = 32 << 20
 
 
+@dataclass(frozen=True)
+class Wish:
+    """What a caller wants to see: these tables (schema.table) and operations, all when empty; values up to so many
+    characters, or whole and in the order of their columns."""
+
+    tables: frozenset[str] = frozenset()
+    operations: frozenset[int] = frozenset()
+    value_limit: int = CHARACTERS
+    with_cells: bool = False
+
+
 @dataclass(eq=False)
 class Listener:
-    """One caller: its filters, and rows that it has not taken yet."""
+    """One caller: its wish, and rows that it has not taken yet."""
 
-    tables: frozenset[str]
-    operations: frozenset[int]
+    wish: Wish
     queue: asyncio.Queue[reader_pb2.TailChangesResponse] = field(default_factory=lambda: asyncio.Queue(QUEUE_ROWS))
     dropped: int = 0
     waiting_bytes: int = 0
@@ -42,7 +54,7 @@ class Listener:
 
     def wants(self, relation: Relation) -> bool:
         """True when rows of this table may interest the caller."""
-        return not self.tables or relation.qualified_name in self.tables
+        return not self.wish.tables or relation.qualified_name in self.wish.tables
 
 
 class Inspection:
@@ -62,9 +74,9 @@ class Inspection:
                 _fill(listener, sealed.relation, rows)
 
     @contextlib.contextmanager
-    def listening(self, tables: frozenset[str], operations: frozenset[int]) -> Iterator[Listener]:
+    def listening(self, wish: Wish) -> Iterator[Listener]:
         """Rows go to the listener's queue from now until it leaves."""
-        listener = Listener(tables, operations)
+        listener = Listener(wish)
         self._listeners.add(listener)
         try:
             yield listener
@@ -78,12 +90,12 @@ def _fill(listener: Listener, relation: Relation, rows: PackedRows) -> None:
     for row in range(rows.row_count):
         if row == end:
             run, end = next(run_ends)
-        if listener.operations and rows.ops[row] not in listener.operations:
+        if listener.wish.operations and rows.ops[row] not in listener.wish.operations:
             continue
         if listener.full:
             listener.dropped += 1
             continue
-        response = _readable(relation, rows, row, run)
+        response = _readable(relation, rows, row, run, listener.wish)
         response.dropped_count, listener.dropped = listener.dropped, 0
         listener.waiting_bytes += response.ByteSize()
         listener.queue.put_nowait(response)
@@ -96,7 +108,7 @@ def _runs(rows: PackedRows) -> Iterator[tuple[int, int]]:
         yield run, end
 
 
-def _readable(relation: Relation, rows: PackedRows, row: int, run: int) -> reader_pb2.TailChangesResponse:
+def _readable(relation: Relation, rows: PackedRows, row: int, run: int, wish: Wish) -> reader_pb2.TailChangesResponse:
     response = reader_pb2.TailChangesResponse(
         table=relation.qualified_name,
         operation=rows.ops[row],
@@ -106,12 +118,23 @@ def _readable(relation: Relation, rows: PackedRows, row: int, run: int) -> reade
     response.commit_time.FromMicroseconds(rows.commit_times[run])
     for index, column in enumerate(relation.columns):
         cell = rows.cell(row, index)
-        shown = response.cells.add(column=column.name)
-        if isinstance(cell, bytes):
-            # The source's encoding was converted to UTF-8 by the server; a SQL_ASCII database converts nothing.
-            shown.text = cell.decode(errors="replace")
-        elif cell == NULL:
-            shown.null = True
-        elif cell == ABSENT:
-            shown.absent = True
+        # The source's encoding was converted to UTF-8 by the server; a SQL_ASCII database converts nothing.
+        value = cell.decode(errors="replace") if isinstance(cell, bytes) else cell
+        if wish.with_cells:
+            _add_cell(response.cells.add(column=column.name), value)
+        elif value == ABSENT:
+            response.absent_columns.append(column.name)
+        elif value == NULL:
+            response.row.fields[column.name].null_value = struct_pb2.NULL_VALUE
+        else:
+            response.row.fields[column.name].string_value = shortened(value, wish.value_limit)
     return response
+
+
+def _add_cell(cell: reader_pb2.Cell, value: str | int) -> None:
+    if isinstance(value, str):
+        cell.text = value
+    elif value == NULL:
+        cell.null = True
+    elif value == ABSENT:
+        cell.absent = True

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 
 import grpc
+from dbmazz.asking import BadQuestion, NotYet, TableName, meant, not_negative, refuse
 from dbmazz.errors import BAD_REQUEST, NOT_READY, WireError, abort
 from dbmazz.lsn import Lsn
+from dbmazz.readable import CHARACTERS
 from dbmazz.target import target_table_name
 from dbmazz.telemetry import service_status
-from dbmazz.v1 import reader_pb2, reader_pb2_grpc
+from dbmazz.v1 import reader_pb2, reader_pb2_grpc, types_pb2
 from dbmazz.wire import relation_to_proto
 
 from dbmazz_reader.control_calls import ControlCalls, pause_state, slot_status
 from dbmazz_reader.controlling import Control
 from dbmazz_reader.feed import Link
+from dbmazz_reader.inspection import Wish
+from dbmazz_reader.protocol.leases import Lane
 from dbmazz_reader.protocol.states import service_state
 from dbmazz_reader.status import Status, Streaming
 from dbmazz_reader.tables import ReplicatedTable
 
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
+# By name; without the one that is never sent.
+_OPERATIONS = {name: number for name, number in types_pb2.Operation.items() if number}
 
 
 class ReaderService(ControlCalls, reader_pb2_grpc.ReaderServiceServicer):
@@ -69,22 +76,56 @@ class ReaderService(ControlCalls, reader_pb2_grpc.ReaderServiceServicer):
 
     async def ListTables(self, request, context) -> reader_pb2.ListTablesResponse:
         """The tables of the last session."""
+        try:
+            wanted = self._meant(request.tables)
+        except BadQuestion as question:
+            await refuse(context, question)
         streaming = self._status.streaming
-        tables = [] if streaming is None else [_table(table, streaming) for table in streaming.receiver.tables]
+        if streaming is None:
+            return reader_pb2.ListTablesResponse()
+        columns = not request.without_columns
+        tables = [
+            _table(table, streaming, with_columns=columns)
+            for table in streaming.receiver.tables
+            if not wanted or table.relation.qualified_name in wanted
+        ]
         return reader_pb2.ListTablesResponse(tables=tables)
 
     async def TailChanges(self, request, context) -> AsyncIterator[reader_pb2.TailChangesResponse]:
         """Decoded rows from now on."""
-        if request.row_limit < 0:
-            await abort(context, _INVALID, BAD_REQUEST, "row_limit is negative; it takes 0 for no end")
-        filters = frozenset(request.tables), frozenset(request.operations)
-        with self._status.inspection.listening(*filters) as listener:
+        try:
+            wish = self._wish(request)
+        except BadQuestion as question:
+            await refuse(context, question)
+        with self._status.inspection.listening(wish) as listener:
             # Tells the caller that every row from here on is seen.
             await context.send_initial_metadata(())
             sent = 0
             while not request.row_limit or sent < request.row_limit:
                 yield await listener.next()
                 sent += 1
+
+    def _wish(self, request: reader_pb2.TailChangesRequest) -> Wish:
+        """What a caller of TailChanges asks for; BadQuestion when there is no such thing."""
+        not_negative(row_limit=request.row_limit, value_limit=request.value_limit)
+        unknown = set(request.operations) - set(_OPERATIONS.values())
+        if unknown:
+            raise BadQuestion(f"there is no operation {min(unknown)}", f"operations takes {', '.join(_OPERATIONS)}")
+        return Wish(
+            self._meant(request.tables),
+            frozenset(request.operations),
+            request.value_limit or CHARACTERS,
+            request.with_cells,
+        )
+
+    def _meant(self, asked: Iterable[str]) -> frozenset[str]:
+        """Tables by their names at the source; BadQuestion for one that is not replicated."""
+        streaming = self._status.streaming
+        if asked and streaming is None:
+            message = f"the reader does not stream yet ({self._status.state.value}), so no table is known"
+            raise NotYet(message, "Ask again; GetStatus says what it waits for")
+        known = [] if streaming is None else map(_name, streaming.receiver.tables)
+        return frozenset(table.source for table in meant(asked, known))
 
 
 async def _converse(link: Link, context: grpc.aio.ServicerContext) -> str:
@@ -131,20 +172,40 @@ def _positions(response: reader_pb2.ReaderServiceGetStatusResponse, streaming: S
     response.unchanged_toast_count = decoder.unchanged_toast_count
     response.retained_bytes = feed.retention.bytes
     response.transformers.extend(feed.transformers)
+    for lane in feed.pending():
+        table = receiver.tables.of_lane(lane.number)
+        response.pending_lanes.append(_pending(lane, "" if table is None else table.relation.qualified_name))
 
 
-def _table(table: ReplicatedTable, streaming: Streaming) -> reader_pb2.ReplicatedTable:
+def _pending(lane: Lane, table: str) -> reader_pb2.PendingLane:
+    queue = lane.queue
+    pending = reader_pb2.PendingLane(
+        lane=lane.number, table=table, pending_bytes=queue.bytes, batch_count=queue.batch_count
+    )
+    if oldest := queue.oldest_commit_time:
+        pending.oldest_commit_time.FromMicroseconds(oldest)
+    return pending
+
+
+def _name(table: ReplicatedTable) -> TableName:
+    relation = table.relation
+    return TableName(relation.qualified_name, target_table_name(relation.schema, relation.name))
+
+
+def _table(table: ReplicatedTable, streaming: Streaming, *, with_columns: bool) -> reader_pb2.ReplicatedTable:
     generation, transformer = streaming.feed.holder(table.lane)
+    source, target = _name(table)
     unread = reader_pb2.TABLE_STATE_STREAMING_WITHOUT_SNAPSHOT
     return reader_pb2.ReplicatedTable(
-        name=table.relation.qualified_name,
-        target_table=target_table_name(table.relation.schema, table.relation.name),
+        name=source,
+        target_table=target,
         state=unread if table.preexisting_rows else reader_pb2.TABLE_STATE_STREAMING,
-        relation=relation_to_proto(table.relation),
+        relation=relation_to_proto(table.relation if with_columns else replace(table.relation, columns=())),
         lane=table.lane,
         generation=generation,
         transformer=transformer,
         row_count=table.row_count,
         preexisting_row_estimate=table.preexisting_rows,
         warning=table.warning,
+        key_columns=[table.relation.columns[index].name for index in table.relation.key_indices],
     )

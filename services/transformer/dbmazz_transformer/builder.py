@@ -7,8 +7,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
+from dbmazz.asking import TableName
 from dbmazz.errors import DbmazzError, WireError
 from dbmazz.relation import Relation
+from dbmazz.target import target_table_name
 
 from dbmazz_transformer.backlog import Covered
 from dbmazz_transformer.loaders import ENSURE, TRUNCATE, Loaders
@@ -51,6 +53,12 @@ class Builder:
     def table(self) -> str:
         """schema.table; empty before the first relation."""
         return self._decoder.relation.qualified_name if self._decoder.relation else ""
+
+    @property
+    def table_name(self) -> TableName | None:
+        """The table by both names; None before the first relation."""
+        relation = self._decoder.relation
+        return relation and TableName(relation.qualified_name, target_table_name(relation.schema, relation.name))
 
     def offer(self, proto) -> Batch | None:
         """Takes a ChangeBatch; None when it is malformed, as it would be the next time, too."""

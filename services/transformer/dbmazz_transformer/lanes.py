@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 import structlog
+from dbmazz.asking import TableName
 from dbmazz.errors import WireError
 from dbmazz.v1 import reader_pb2
 
@@ -45,6 +46,7 @@ class Lanes:
         self._slot, self._epoch = "", 0
         self._acknowledge: Acknowledge = lambda lane, generation, batch_id: None
         self._lanes: dict[int, Lane] = {}
+        self._former_tables: set[TableName] = set()
         self._leaving: dict[int, Lane] = {}
         self._workers: set[asyncio.Task[None]] = set()
         self._flushing = False
@@ -102,6 +104,11 @@ class Lanes:
         """The lanes of the session, by number."""
         return [lane for _, lane in sorted(self._lanes.items())]
 
+    def tables(self, *, former: bool = False) -> set[TableName]:
+        """The tables of the lanes that are held; with `former` also of those that were."""
+        held = {lane.table_name for lane in self._lanes.values() if lane.table_name}
+        return held | self._former_tables if former else held
+
     def trouble(self) -> str:
         """Why the first lane that retries or is parked does so; empty when none does."""
         stuck = (LaneState.RETRYING, LaneState.PARKED)
@@ -136,6 +143,8 @@ class Lanes:
     def _retire(self, number: int) -> None:
         if (lane := self._lanes.pop(number, None)) is not None:
             lane.retire()
+            if lane.table_name:
+                self._former_tables.add(lane.table_name)
             if not lane.finished.is_set():
                 self._leaving[number] = lane
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import grpc
+from dbmazz.asking import BadQuestion, NotYet, meant, not_negative, refuse
 from dbmazz.config import Settings
-from dbmazz.errors import BAD_REQUEST, abort
+from dbmazz.readable import CHARACTERS, json_row
 from dbmazz.telemetry import service_status
 from dbmazz.v1 import transformer_pb2, transformer_pb2_grpc, types_pb2
 
 from dbmazz_transformer.lane import Lane
-from dbmazz_transformer.lanes import Lanes
+from dbmazz_transformer.lanes import BACKLOG_BYTES, Lanes
 from dbmazz_transformer.protocol.lane_state import LaneState
-from dbmazz_transformer.protocol.plan import Load
 from dbmazz_transformer.source import Source
+from dbmazz_transformer.tail import Follower, Shown
+
+ELSEWHERE = ". Another replica may have it: ReaderService/ListTables tells which"
 
 
 class TransformerService(transformer_pb2_grpc.TransformerServiceServicer):
@@ -44,29 +47,45 @@ class TransformerService(transformer_pb2_grpc.TransformerServiceServicer):
             partial_load_count=tally.partial_load_count,
             partial_row_count=tally.partial_row_count,
             policy_value_count=tally.policy_value_count,
+            pending_bytes_limit=BACKLOG_BYTES,
         )
 
     async def TailLoads(
         self, request: transformer_pb2.TailLoadsRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[transformer_pb2.TailLoadsResponse]:
         """Follows the loads until `load_limit`, or until the caller hangs up."""
-        if request.load_limit < 0 or request.row_limit < 0:
-            message = "load_limit and row_limit take 0 or more"
-            await abort(context, grpc.StatusCode.INVALID_ARGUMENT, BAD_REQUEST, message)
+        try:
+            follower = self._follower(request)
+        except BadQuestion as question:
+            await refuse(context, question)
         sent = 0
-        with self._lanes.tail.follow(frozenset(request.tables), request.row_limit) as follower:
+        with self._lanes.tail.follow(follower):
             # The headers tell the caller that it is listening from now on.
             await context.send_initial_metadata(())
             while not request.load_limit or sent < request.load_limit:
-                load, rows, time_ns, dropped = await follower.queue.get()
-                yield _tail_response(load, rows, time_ns, dropped)
+                yield _tail_response(await follower.next(), request)
                 sent += 1
+
+    def _follower(self, request: transformer_pb2.TailLoadsRequest) -> Follower:
+        """What a caller of TailLoads asks for; BadQuestion when there is no such thing."""
+        not_negative(load_limit=request.load_limit, row_limit=request.row_limit, value_limit=request.value_limit)
+        return Follower(self._meant(request.tables), request.row_limit, request.only_partial)
+
+    def _meant(self, asked: Iterable[str], *, former: bool = False) -> frozenset[str]:
+        """Tables by their names in the target; BadQuestion for one that this replica does not know."""
+        known = self._lanes.tables(former=former)
+        if asked and not known and not self._source.connected:
+            raise NotYet("this replica is not connected to the reader, so it knows no table", "Ask again")
+        return frozenset(table.target for table in meant(asked, known, ELSEWHERE))
 
     async def ListSignatures(
         self, request: transformer_pb2.ListSignaturesRequest, context: grpc.aio.ServicerContext
     ) -> transformer_pb2.ListSignaturesResponse:
         """By table, most rows first."""
-        wanted = frozenset(request.tables)
+        try:
+            wanted = self._meant(request.tables, former=True)
+        except BadQuestion as question:
+            await refuse(context, question)
         counted = [
             (key, tally) for key, tally in self._lanes.tally.signatures.items() if not wanted or key[0] in wanted
         ]
@@ -99,7 +118,7 @@ class TransformerService(transformer_pb2_grpc.TransformerServiceServicer):
 
 
 def _lane_status(lane: Lane) -> transformer_pb2.LaneStatus:
-    return transformer_pb2.LaneStatus(
+    status = transformer_pb2.LaneStatus(
         lane=lane.key.lane,
         generation=lane.key.generation,
         table=lane.table,
@@ -108,9 +127,18 @@ def _lane_status(lane: Lane) -> transformer_pb2.LaneStatus:
         pending_row_count=lane.backlog.row_count,
         message=lane.message,
     )
+    # A field that is not set costs nothing, and most lanes of many are still.
+    if oldest := lane.backlog.oldest_commit_time:
+        status.oldest_pending_commit_time.FromMicroseconds(oldest)
+    if loaded := lane.backlog.loaded_commit_time:
+        status.last_loaded_commit_time.FromMicroseconds(loaded)
+    if lane.loaded_time_ns:
+        status.last_load_time.FromNanoseconds(lane.loaded_time_ns)
+    return status
 
 
-def _tail_response(load: Load, rows: list[str], time_ns: int, dropped: int) -> transformer_pb2.TailLoadsResponse:
+def _tail_response(shown: Shown, request: transformer_pb2.TailLoadsRequest) -> transformer_pb2.TailLoadsResponse:
+    load, limit = shown.load, request.value_limit or CHARACTERS
     response = transformer_pb2.TailLoadsResponse(
         table=load.table,
         label=load.label,
@@ -118,9 +146,12 @@ def _tail_response(load: Load, rows: list[str], time_ns: int, dropped: int) -> t
         partial_update=load.partial_update,
         absent_columns=load.absent_columns,
         row_count=load.row_count,
-        body_bytes=len(load.body),
-        rows=rows,
-        dropped_count=dropped,
+        body_bytes=shown.body_bytes,
+        dropped_count=shown.dropped,
     )
-    response.create_time.FromNanoseconds(time_ns)
+    response.create_time.FromNanoseconds(shown.time_ns)
+    if request.raw_rows:
+        response.rows.extend(row.decode(errors="replace") for row in shown.rows)
+    else:
+        response.first_rows.extend(json_row(row, limit) for row in shown.rows)
     return response

@@ -339,7 +339,9 @@ async def test_list_checkpoints_current_of_all_or_history_of_one(checkpoint):
     assert [one.slot for one in await listed(page_size=2)] == ["orders", "slot_2"]
     assert [one.epoch for one in await listed(slot="orders")] == [one.epoch for one in reversed(orders)]
     assert len(await listed(slot="orders", page_size=5000)) == 5
-    assert await listed(slot="nobody") == []
+    unknown = checkpoint.stub.ListCheckpoints(pb.ListCheckpointsRequest(slot="order"), timeout=DEADLINE_S)
+    message = await refused(unknown, grpc.StatusCode.NOT_FOUND, "NOT_FOUND")
+    assert message == ("nothing is stored for slot order. Did you mean orders? Known: orders, slot_0, slot_1, slot_2")
     bad = checkpoint.stub.ListCheckpoints(pb.ListCheckpointsRequest(page_size=-1), timeout=DEADLINE_S)
     assert "page_size" in await refused(bad, grpc.StatusCode.INVALID_ARGUMENT, "BAD_REQUEST")
 
@@ -358,7 +360,14 @@ async def test_metrics_stream_positions_and_rates(checkpoint):
     assert rates[-1].slots[0].rows_per_second == 0  # nothing was reported since
     assert rates[-1].slots[0].progress.checkpoint.confirmed_lsn == "0/186A0"
     assert rates[-1].sample_time.ToMilliseconds() - rates[0].sample_time.ToMilliseconds() >= 250
+    assert all(round(one.slots[0].rows_per_second, 1) == one.slots[0].rows_per_second for one in rates)
     stream.cancel()
+    request.sample_limit = 2
+    assert len([one async for one in checkpoint.stub.StreamMetrics(request, timeout=DEADLINE_S)]) == 2
+    request.sample_limit = -1
+    bad = checkpoint.stub.StreamMetrics(request, timeout=DEADLINE_S).read()
+    assert "sample_limit -1" in await refused(bad, grpc.StatusCode.INVALID_ARGUMENT, "BAD_REQUEST")
+    request.sample_limit = 0
     request.interval.FromMilliseconds(99)
     bad = checkpoint.stub.StreamMetrics(request, timeout=DEADLINE_S).read()
     assert "interval" in await refused(bad, grpc.StatusCode.INVALID_ARGUMENT, "BAD_REQUEST")

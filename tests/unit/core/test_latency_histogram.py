@@ -44,7 +44,25 @@ def test_merging_adds():
         both.record(sample, count)
     assert (one.counts, one.max_ms) == (both.counts, 900)
     proto = types_pb2.LatencyHistogram.FromString(one.to_proto().SerializeToString())
-    assert list(proto.count) == one.counts and proto.upper_bound_ms[-1] == float("inf")
+    assert (list(proto.count), proto.sample_count, proto.max_ms) == ([5, 1], 6, 900)
+
+
+def test_only_buckets_that_hold_samples_travel_and_percentiles_with_them():
+    histogram = LatencyHistogram()
+    assert histogram.to_proto() == types_pb2.LatencyHistogram()
+    for sample, count in ((3.14159, 90), (812.3456, 9), (1e12, 1)):
+        histogram.record(sample, count)
+    proto = histogram.to_proto()
+    assert list(proto.upper_bound_ms) == [3.452, 868.7, float("inf")]
+    assert list(proto.count) == [90, 9, 1]
+    assert (proto.sample_count, proto.p50_ms, proto.p99_ms, proto.max_ms) == (100, 3.5, 868.7, 1e12)
+
+
+def test_merging_takes_every_bucket_of_a_peer_that_does_not_round_its_bounds():
+    exact = [1.1**power for power in range(148)]
+    merged = LatencyHistogram()
+    merged.merge(types_pb2.LatencyHistogram(upper_bound_ms=[*exact, float("inf")], count=range(1, 150)))
+    assert merged.counts == list(range(1, 150))
 
 
 def test_service_status():

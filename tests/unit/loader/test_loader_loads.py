@@ -406,7 +406,7 @@ async def test_counters_latency_and_records(starrocks, start_loader):
     loader = await start_loader(sink_url=starrocks.frontend.url)
     now_us = time.time_ns() // 1000
     runs = [load_pb2.CommitRun(commit_time_us=now_us - 2_000_000, row_count=2)]
-    request = load_request("l-1", partial_update=True, commit_runs=runs)
+    request = load_request("l-1", partial_update=True, commit_runs=runs, absent_columns=["body"])
     await loader.stub.Load(request, timeout=10)
     await loader.stub.Load(load_request("l-2", table="other"), timeout=10)
     status = await status_of(loader)
@@ -419,6 +419,39 @@ async def test_counters_latency_and_records(starrocks, start_loader):
     assert [record.label for record in listed] == ["l-2", "l-1"]
     listed = (await loader.stub.ListLoads(loader_pb2.ListLoadsRequest(table="orders", page_size=5), timeout=5)).loads
     assert [(record.label, record.partial_update) for record in listed] == [("l-1", True)]
+    assert list(listed[0].absent_columns) == ["body"]
+    for wish, labels in (
+        ({"table": "public.orders"}, ["l-1"]),
+        ({"only_partial": True}, ["l-1"]),
+        ({"only_failed": True}, []),
+        ({"page_size": 1}, ["l-2"]),
+    ):
+        listed = (await loader.stub.ListLoads(loader_pb2.ListLoadsRequest(**wish), timeout=5)).loads
+        assert [record.label for record in listed] == labels, wish
+
+
+@pytest.mark.parametrize(
+    ("wish", "code", "words"),
+    [
+        ({"table": "sales.orders"}, "NOT_FOUND", "no table 'sales.orders' here. Did you mean orders? Known: orders. "),
+        ({"table": "order"}, "NOT_FOUND", "ask the other loaders, too"),
+        ({"page_size": -1}, "INVALID_ARGUMENT", "page_size is -1. It takes 1 or more"),
+    ],
+)
+async def test_lists_of_loads_refuse_what_is_not_there(starrocks, start_loader, wish, code, words):
+    loader = await start_loader(sink_url=starrocks.frontend.url)
+    await loader.stub.Load(load_request("l-1"), timeout=10)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await loader.stub.ListLoads(loader_pb2.ListLoadsRequest(**wish), timeout=5)
+    assert caught.value.code().name == code
+    assert words in caught.value.details()
+
+
+async def test_the_loads_of_a_table_in_another_schema_are_found_by_its_name_at_the_source(starrocks, start_loader):
+    loader = await start_loader(sink_url=starrocks.frontend.url)
+    await loader.stub.Load(load_request("l-1", table="sales__orders"), timeout=10)
+    listed = (await loader.stub.ListLoads(loader_pb2.ListLoadsRequest(table="sales.orders"), timeout=5)).loads
+    assert [record.table for record in listed] == ["sales__orders"]
 
 
 @pytest.mark.parametrize(
@@ -455,3 +488,30 @@ async def test_large_body_arrives_whole(starrocks: ByteStarRocks, start_loader):
     assert (await load(load_request(body=body, row_count=1), timeout=20)).verdict == LOADED
     assert starrocks.sends[0].body == body
     await channel.close()
+
+
+async def test_a_load_under_way_tells_what_its_last_attempt_met(starrocks, start_loader):
+    loader = await start_loader(sink_url=starrocks.frontend.url)
+    release = asyncio.Event()
+    held = success()
+    held.wait = release
+    starrocks.loads = [failure("rpc timeout"), held]
+    call = loader.stub.Load(load_request("l-1", partial_update=True, absent_columns=["body"]), timeout=20)
+
+    async def running(**wish) -> list[loader_pb2.LoadRecord]:
+        answer = await loader.stub.ListLoads(loader_pb2.ListLoadsRequest(**wish), timeout=5)
+        assert not answer.loads
+        return list(answer.running)
+
+    async def second_attempt() -> bool:
+        return [record.attempt_count for record in await running()] == [2]
+
+    await wait_until(second_attempt, what="the second attempt")
+    for wish in ({"table": "public.orders"}, {"only_partial": True}, {"only_failed": True}):
+        (record,) = await running(**wish)
+        assert (record.label, record.verdict, list(record.absent_columns)) == ("l-1", 0, ["body"])
+        assert "rpc timeout" in record.message and not record.HasField("end_time")
+    release.set()
+    assert (await call).verdict == LOADED
+    answer = await loader.stub.ListLoads(loader_pb2.ListLoadsRequest(), timeout=5)
+    assert ([record.message for record in answer.loads], len(answer.running)) == ([""], 0)

@@ -13,6 +13,7 @@ from dbmazz.v1 import change_pb2, load_pb2, reader_pb2, reader_pb2_grpc, transfo
 from dbmazz.wire import relation_to_proto
 from dbmazz_transformer.options import LaneOptions
 from dbmazz_transformer.outbox import Outbox
+from google.protobuf.json_format import MessageToDict
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.fixtures.waiting import wait_until
@@ -255,39 +256,88 @@ async def serving_state(r) -> int:
 async def test_tail_loads_and_signatures():
     async with ring() as r:
         session = await r.reader.session()
+        session.rows(DOCS, insert(1, 1), relation=True)
+        await session.acked(1, 1, 1)
         tail = r.stub.TailLoads(transformer_pb2.TailLoadsRequest(tables=["t"], load_limit=2, row_limit=1))
         await tail.initial_metadata()
-        session.rows(DOCS, mixed(1), relation=True)
-        session.rows(relation_named("other"), insert(2, 2), relation=True, lane=2)
+        session.rows(DOCS, mixed(2))
+        session.rows(relation_named("other"), insert(3, 2), relation=True, lane=2)
         seen = [load async for load in tail]
         assert [(load.table, load.partial_update, list(load.absent_columns)) for load in seen] == [
             ("t", False, []),
             ("t", True, ["body"]),
         ]
-        assert [json.loads(load.rows[0])["id"] for load in seen] == [1, 2]
+        assert [MessageToDict(load.first_rows[0])["id"] for load in seen] == [1, 2]
+        assert not seen[0].rows
         assert seen[0].body_bytes > 0
         assert seen[0].create_time.seconds > 0
-        await session.acked(2, 1, 2)
+        await session.acked(2, 1, 3)
         signatures = (await r.stub.ListSignatures(transformer_pb2.ListSignaturesRequest(), timeout=5)).signatures
         assert [(s.table, list(s.absent_columns), s.row_count, s.insert_count, s.update_count) for s in signatures] == [
             ("other", [], 1, 1, 0),
-            ("t", [], 1, 1, 0),
+            ("t", [], 2, 2, 0),
             ("t", ["body"], 1, 0, 1),
         ]
-        some = transformer_pb2.ListSignaturesRequest(tables=["other"])
-        assert len((await r.stub.ListSignatures(some, timeout=5)).signatures) == 1
+        for name in ("other", "public.other"):
+            some = transformer_pb2.ListSignaturesRequest(tables=[name])
+            assert len((await r.stub.ListSignatures(some, timeout=5)).signatures) == 1
 
 
 def relation_named(name: str):
     return type(DOCS)(**{**vars(DOCS), "name": name})
 
 
-async def test_tail_refuses_nonsense():
+async def test_tail_takes_source_names_partial_updates_alone_and_text_as_it_is_sent():
     async with ring() as r:
-        tail = r.stub.TailLoads(transformer_pb2.TailLoadsRequest(load_limit=-1))
+        session = await r.reader.session()
+        session.rows(DOCS, mixed(1), relation=True)
+        await session.acked(1, 1, 1)
+        wish = {"tables": ["public.t"], "load_limit": 1, "row_limit": 5, "only_partial": True}
+        cut = r.stub.TailLoads(transformer_pb2.TailLoadsRequest(**wish, value_limit=3))
+        raw = r.stub.TailLoads(transformer_pb2.TailLoadsRequest(**wish, raw_rows=True))
+        await cut.initial_metadata()
+        await raw.initial_metadata()
+        session.rows(DOCS, mixed(2))
+        (load,) = [load async for load in cut]
+        assert (list(load.absent_columns), load.row_count, len(load.first_rows)) == (["body"], 1, 1)
+        shown = MessageToDict(load.first_rows[0])
+        assert shown["dbmazz_synced_at"] == "202… (26 characters)"
+        (load,) = [load async for load in raw]
+        assert not load.first_rows
+        assert json.loads(load.rows[0])["id"] == shown["id"] == 2
+
+
+@pytest.mark.parametrize(
+    ("wish", "code", "words"),
+    [
+        ({"load_limit": -1}, "INVALID_ARGUMENT", "load_limit is -1"),
+        ({"row_limit": -2}, "INVALID_ARGUMENT", "row_limit is -2"),
+        ({"value_limit": -3}, "INVALID_ARGUMENT", "value_limit is -3"),
+        ({"tables": ["public.tt"]}, "NOT_FOUND", "no table 'public.tt' here. Did you mean public.t? Known: public.t. "),
+        ({"tables": ["t", ""]}, "NOT_FOUND", "no table '' here. Known: public.t. Another replica may have it"),
+    ],
+)
+async def test_tail_refuses_what_would_never_show_anything(wish, code, words):
+    async with ring() as r:
+        session = await r.reader.session()
+        session.rows(DOCS, mixed(1), relation=True)
+        await session.acked(1, 1, 1)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await r.stub.TailLoads(transformer_pb2.TailLoadsRequest(**wish), timeout=5).read()
+        assert (caught.value.code().name, words in caught.value.details()) == (code, True), caught.value.details()
+        if "tables" in wish:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await r.stub.ListSignatures(transformer_pb2.ListSignaturesRequest(**wish), timeout=5)
+            assert (caught.value.code().name, words in caught.value.details()) == (code, True)
+
+
+async def test_a_replica_without_a_reader_says_so_rather_than_not_found():
+    async with ring(reader_address="127.0.0.1:1") as r:
+        tail = r.stub.TailLoads(transformer_pb2.TailLoadsRequest(tables=["t"]), timeout=5)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await tail.read()
-        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert "not connected to the reader" in caught.value.details()
 
 
 async def test_outbox_keeps_only_the_last_acknowledgement_of_a_lane():
