@@ -47,7 +47,8 @@ def _tell_usage(error: click.ClickException) -> int:
 
 
 def _tell(error: DbmazzError) -> int:
-    sys.stderr.write(f"dbmazz: {error}\n")
+    for line in str(error).split("\n"):
+        sys.stderr.write(f"dbmazz: {line}\n")
     return error.exit_code
 
 

@@ -42,7 +42,8 @@ def flatten(group: BaseExceptionGroup) -> list[BaseException]:
 
 
 def _tell(service: str, error: DbmazzError) -> int:
-    sys.stderr.write(f"dbmazz {service}: {error}\n")
+    for line in str(error).split("\n"):
+        sys.stderr.write(f"dbmazz {service}: {line}\n")
     return error.exit_code
 
 
