@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
@@ -20,6 +21,8 @@ STREAMS_MAX = 64
 WRITE_TIMEOUT_S = 10.0
 # Sent when nothing else was, so that proxies keep the stream and a browser that left is noticed.
 SILENCE_S = 15.0
+# PostgreSQL's names have at most 63 characters each.
+NAME_SHOWN = 130
 # No sample for this long means that the monitor itself is stuck.
 STUCK_S = 15.0
 
@@ -36,7 +39,7 @@ _HEADERS = {
 
 
 def application(feed: Feed) -> web.Application:
-    """Routes: /, /static/NAME, /events, /api/state, /healthz."""
+    """Routes: /, /static/NAME, /events, /api/state, /api/tables/NAME, /healthz."""
     app = web.Application(middlewares=[_safe_headers])
     app[FEED] = feed
     app.add_routes(
@@ -45,6 +48,7 @@ def application(feed: Feed) -> web.Application:
             web.get("/static/{name}", _static),
             web.get("/events", _events),
             web.get("/api/state", _state),
+            web.get("/api/tables/{name:.+}", _table),
             web.get("/healthz", _healthz),
         ]
     )
@@ -86,6 +90,15 @@ async def _state(request: web.Request) -> web.Response:
     return web.Response(body=request.app[FEED].document(), content_type="application/json", charset="utf-8")
 
 
+async def _table(request: web.Request) -> web.Response:
+    """One table by its name in the source, schema.table."""
+    name = request.match_info["name"]
+    found = request.app[FEED].table(name)
+    if found is None:
+        raise web.HTTPNotFound(text=f"no table {json.dumps(name[:NAME_SHOWN])}: /api/state lists those there are\n")
+    return web.json_response(found)
+
+
 async def _healthz(request: web.Request) -> web.Response:
     age = request.app[FEED].age_s(time.monotonic())
     if age > STUCK_S:
@@ -94,7 +107,8 @@ async def _healthz(request: web.Request) -> web.Response:
 
 
 async def _events(request: web.Request) -> web.StreamResponse:
-    """`history` once (points of the charts), then `state` with each sample. A slow browser skips samples."""
+    """`history` once (points of the charts); then with each sample `state`, without the rows of its tables, and `tables`:
+    all rows first, later those that changed. A slow browser skips samples, never a change."""
     feed = request.app[FEED]
     if feed.listener_count >= STREAMS_MAX:
         raise web.HTTPServiceUnavailable(text="too many open pages; close some\n", headers={"Retry-After": "10"})
@@ -116,12 +130,14 @@ async def _follow(feed: Feed, response: web.StreamResponse) -> None:
     while not feed.closed:
         try:
             async with asyncio.timeout(SILENCE_S):
-                seen, document = await feed.newer(seen)
+                number = await feed.newer(seen)
         except TimeoutError:
             await _write(response, b": still here\n\n")
             continue
-        if document:
-            await _write(response, _event("state", document))
+        if number != seen:
+            changed = feed.tables(seen)
+            seen = number
+            await _write(response, _event("state", feed.summary()) + (_event("tables", changed) if changed else b""))
 
 
 async def _write(response: web.StreamResponse, data: bytes) -> None:

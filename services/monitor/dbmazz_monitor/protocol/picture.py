@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from dbmazz_monitor.protocol.history import Measures
-from dbmazz_monitor.protocol.levels import service_level, service_state
+from dbmazz_monitor.protocol.levels import level_of, service_level, service_state
 from dbmazz_monitor.protocol.sample import (
     SERVICES,
     CheckpointFacts,
     Counts,
     LoaderFacts,
     ReaderFacts,
+    Replica,
     RingSample,
     SourceCount,
     State,
@@ -54,7 +55,34 @@ def _service(service: str, sample: RingSample) -> dict[str, Any]:
         "level": service_level(replicas),
         "state": service_state(replicas),
         "detail": _DETAILS[service](facts) if facts else "",
+        "replicas": [_replica(replica) for replica in replicas],
     }
+
+
+def _replica(replica: Replica) -> dict[str, Any]:
+    return {
+        "name": replica.name or None,
+        "address": replica.address,
+        "level": level_of(replica),
+        "state": str(replica.state),
+        "rate": {"value": None, "unit": "rows/s"},
+        "queue": queue(replica),
+    }
+
+
+def queue(replica: Replica) -> dict[str, Any]:
+    """How much waits in a replica, against its bound where it has one."""
+    match replica.facts:
+        case ReaderFacts(retained_bytes=value, retained_bytes_limit=limit):
+            return {"value": value, "limit": limit or None, "unit": "bytes"}
+        case TransformerFacts(lanes=lanes):
+            return {"value": sum(lane.pending_bytes for lane in lanes), "limit": None, "unit": "bytes"}
+        case LoaderFacts(running_load_count=value):
+            return {"value": value, "limit": None, "unit": "loads"}
+        case CheckpointFacts(waiting_batch_count=value):
+            return {"value": value, "limit": None, "unit": "batches"}
+    units = {"loader": "loads", "checkpoint": "batches"}
+    return {"value": None, "limit": None, "unit": units.get(replica.service, "bytes")}
 
 
 def _reader(facts: list[ReaderFacts]) -> str:
@@ -100,4 +128,4 @@ def _database(name: str, running: bool, counts: Counts[Any], detail: str) -> dic
         level, state = "ok", "reached"
     else:
         level, state = ("warn", "not reached") if failed else ("idle", "unknown")
-    return {"id": name, "level": level, "state": state, "detail": detail}
+    return {"id": name, "level": level, "state": state, "detail": detail, "replicas": []}

@@ -55,6 +55,14 @@ def _row(
         "level": level,
         "status": status,
         "warning": "; ".join(word for word in words if word),
+        "icon": "idle",
+        "lag_ms": None,
+        "rate": None,
+        "partial_rows": None,
+        "lane": lane.lane if lane else None,
+        "audit": None,
+        "replicated": True,
+        "last_sync_ms": None,
     }
 
 
@@ -79,6 +87,10 @@ def _totals(rows: list[dict[str, Any]]) -> dict[str, Any]:
         known = [row[column] for row in rows if row[column] is not None]
         totals[column] = sum(known) if known else None
         totals[f"{column}_complete"] = len(known) == len(rows)
+    totals["with_audit"] = sum(row["audit"] is True for row in rows)
+    totals["without_audit"] = sum(row["audit"] is False for row in rows)
+    totals["not_replicated"] = sum(row["replicated"] is False for row in rows)
+    totals["levels"] = {level: sum(row["level"] == level for row in rows) for level in ("ok", "warn", "bad", "idle")}
     totals["source_exact"] = all(row["source_exact"] for row in rows if row["source_rows"] is not None)
     return totals
 

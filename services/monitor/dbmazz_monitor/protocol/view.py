@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from dbmazz_monitor.protocol.history import Measures
-from dbmazz_monitor.protocol.picture import picture
+from dbmazz_monitor.protocol.levels import level_of
+from dbmazz_monitor.protocol.picture import picture, queue
 from dbmazz_monitor.protocol.problems import Problem, headline, problems
 from dbmazz_monitor.protocol.rates import Latency
 from dbmazz_monitor.protocol.sample import (
@@ -79,6 +80,10 @@ def _numbers(sample: RingSample, measures: Measures) -> dict[str, Any]:
         "server_lsn": (reader.server_lsn or None) if reader else None,
         "stored_lsn": _stored_lsn(sample, reader),
         "slot": _slot(reader),
+        "lag_ms": None,
+        "last_sync_ms": None,
+        "paused": False,
+        "partial_share": None,
     }
 
 
@@ -111,6 +116,11 @@ def _slot(reader: ReaderFacts | None) -> dict[str, Any] | None:
         if reader.slot.wal_status
         else "idle",
         "retained_wal_bytes": reader.slot.retained_wal_bytes if reader.slot.wal_status else None,
+        "restart_lsn": reader.slot.restart_lsn or None,
+        "confirmed_flush_lsn": reader.slot.confirmed_flush_lsn or None,
+        "safe_wal_bytes": None,
+        "growth_bytes_per_s": None,
+        "loss_in_s": None,
     }
 
 
@@ -126,6 +136,9 @@ def _replica(replica: Replica, sample: RingSample, measures: Measures) -> dict[s
         "cpu_millicores": measures.cpu.get(replica.key),
         "rss_bytes": replica.rss_bytes if up else None,
         "error": replica.error,
+        "level": level_of(replica),
+        "rate": {"value": None, "unit": "rows/s"},
+        "queue": queue(replica),
     }
 
 
