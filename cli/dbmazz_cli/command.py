@@ -7,12 +7,14 @@ import importlib
 import click
 from dbmazz import VERSION
 
+from dbmazz_cli.starting import Importing
+
 # Subcommand -> module under dbmazz_cli.commands, attribute, and its line in `dbmazz --help`, in the order shown there.
 _COMMANDS = {
     "demo": ("demo", "demo", "The whole stack on this machine, with traffic, in one command"),
     "run": ("run", "run", "The four services on this machine, against your databases"),
     "status": ("status", "status", "How a running ring is doing"),
-    "config": ("config", "config", "Every setting, its default and what it takes"),
+    "config": ("config", "config", "The settings: all there are, those in effect, whether they are right"),
     "sandbox": ("sandbox", "sandbox", "PostgreSQL and a StarRocks look-alike, without Docker"),
     "traffic": ("traffic", "traffic", "The demo's traffic by itself, into SOURCE_URL"),
     "reader": ("service", "reader", "One service: reads the write-ahead log"),
@@ -33,7 +35,8 @@ class LazyGroup(click.Group):
         if name not in _COMMANDS:
             return None
         module, attribute, _ = _COMMANDS[name]
-        return getattr(importlib.import_module(f"dbmazz_cli.commands.{module}"), attribute)
+        with Importing():
+            return getattr(importlib.import_module(f"dbmazz_cli.commands.{module}"), attribute)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -67,6 +70,6 @@ def dbmazz() -> None:
     On several machines, or in containers, each service is a command of its own:
       dbmazz checkpoint | loader | reader | transformer | monitor
 
-    Settings are environment variables, a .env file, or a YAML file named by DBMAZZ_CONFIG; `dbmazz config` lists them.
+    Settings are environment variables, a .env file, or a YAML file named by DBMAZZ_CONFIG; `dbmazz config docs` lists them.
     Exit codes: 0 fine, 1 failed or something differs, 2 wrong usage or configuration.
     """

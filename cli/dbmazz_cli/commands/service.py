@@ -6,6 +6,8 @@ import importlib
 
 import click
 
+from dbmazz_cli.starting import Importing
+
 _TEXTS = {
     "reader": """Reads one replication slot of PostgreSQL and streams packed changes to the transformers that dial in.
 
@@ -48,7 +50,9 @@ class _Service(click.Command):
 
 def _command(name: str) -> click.Command:
     def start() -> int:
-        return importlib.import_module(f"dbmazz_{name}.app").main()
+        with Importing():
+            app = importlib.import_module(f"dbmazz_{name}.app")
+        return app.main()
 
     return _Service(name, callback=start, help=_TEXTS[name])
 

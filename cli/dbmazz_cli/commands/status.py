@@ -21,12 +21,15 @@ def status(as_json: bool) -> int:
       LOADER_ADDRESS=10.0.0.5:50053,10.0.0.6:50053 dbmazz status
       dbmazz status --json | jq .ring
     """
-    import asyncio
+    from dbmazz_cli.starting import Importing
 
-    from dbmazz.config import load_settings
+    with Importing():
+        import asyncio
 
-    from dbmazz_cli import status_report
-    from dbmazz_cli.inquiry import ask_ring
+        from dbmazz.config import load_settings
+
+        from dbmazz_cli import status_report
+        from dbmazz_cli.inquiry import ask_ring
 
     answers = asyncio.run(ask_ring(load_settings()))
     if as_json:

@@ -222,11 +222,21 @@ def load_settings(environment: Mapping[str, str] | None = None, directory: Path 
     return load_configuration(environment, directory).settings
 
 
-def load_configuration(
+def load_configuration(environment: Mapping[str, str] | None = None, directory: Path | None = None) -> Configuration:
+    """As `load_settings`, with origins."""
+    configuration, mistakes = read_sources(environment, directory)
+    if mistakes:
+        raise mistakes[0] if len(mistakes) == 1 else ConfigErrors(mistakes)
+    return configuration
+
+
+def read_sources(
     environment: Mapping[str, str] | None = None, directory: Path | None = None, *, shadowed: bool = False
-) -> Configuration:
-    """As `load_settings`, with origins. `shadowed`: a value that does not fit is a mistake also where a stronger source
-    has another one."""
+) -> tuple[Configuration, list[ConfigError]]:
+    """What could be read, with the default for what could not, and all mistakes.
+
+    `shadowed`: a value that does not fit is a mistake also where a stronger source has another one.
+    """
     environment = os.environ if environment is None else environment
     fields = {field.name.upper(): field for field in dataclasses.fields(Settings)}
     given, mistakes = settings_sources.files(environment, directory or Path.cwd())
@@ -238,17 +248,16 @@ def load_configuration(
             unknown.append(Given(name, text, ENVIRONMENT))
     known = [one for one in given if one.name in fields]
     effective = {one.name: one for one in known}
-    values = {}
+    values, origins = {}, {}
     for one in known if shadowed else effective.values():
         try:
             # Of several the last wins, which is the strongest.
             values[one.name.lower()] = settings_field.read(fields[one.name], one.name, one.text, one.where)
+            origins[one.name] = one.where
         except ConfigError as error:
             mistakes.append(error)
     mistakes += [_unknown(one, fields) for one in unknown]
-    if mistakes:
-        raise mistakes[0] if len(mistakes) == 1 else ConfigErrors(mistakes)
-    return Configuration(Settings(**values), {name: one.where for name, one in effective.items()})
+    return Configuration(Settings(**values), origins), mistakes
 
 
 def _close(name: str, fields: Mapping[str, object], cutoff: float) -> list[str]:

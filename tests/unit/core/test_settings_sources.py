@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from dbmazz.config import Settings, load_configuration, load_settings
+from dbmazz.config import Settings, load_configuration, load_settings, read_sources
 from dbmazz.errors import ConfigError, ConfigErrors
 
 
@@ -60,8 +60,15 @@ def test_origins_are_told(tmp_path: Path):
 def test_a_shadowed_mistake_counts_when_asked_for(tmp_path: Path):
     (tmp_path / ".env").write_text("FLUSH_SIZE=0\n")
     assert load_settings({"FLUSH_SIZE": "5"}, tmp_path).flush_size == 5
-    with pytest.raises(ConfigError, match=r"FLUSH_SIZE=0 in line 1 of \.env"):
-        load_configuration({"FLUSH_SIZE": "5"}, tmp_path, shadowed=True)
+    configuration, mistakes = read_sources({"FLUSH_SIZE": "5"}, tmp_path, shadowed=True)
+    assert configuration.settings.flush_size == 5
+    assert [str(one).partition(" is ")[0] for one in mistakes] == ["FLUSH_SIZE=0 in line 1 of .env"]
+
+
+def test_what_can_be_read_is_there_beside_the_mistakes(tmp_path: Path):
+    configuration, mistakes = read_sources({"FLUSH_SIZE": "0", "SINK_USER": "me"}, tmp_path)
+    assert configuration.settings == Settings(sink_user="me")
+    assert (len(mistakes), dict(configuration.origins)) == (1, {"SINK_USER": "the environment"})
 
 
 def test_a_value_cannot_paint_the_terminal(tmp_path: Path):
