@@ -21,7 +21,7 @@ _COMMANDS = {
     "transformer": ("service", "transformer", "One service: folds, groups by TOAST signature, encodes"),
     "loader": ("service", "loader", "One service: ships loads to StarRocks"),
     "checkpoint": ("service", "checkpoint", "One service: keeps the LSN that is safe to confirm"),
-    "monitor": ("service", "monitor", "One service: the ring on a web page"),
+    "monitor": ("monitor", "monitor", "The ring on a web page, or in the terminal"),
 }
 
 
@@ -65,6 +65,7 @@ def dbmazz() -> None:
       export TABLES=public.orders,public.customers
       dbmazz run                      Ctrl-C drains: nothing is lost, the next run goes on from there
       dbmazz status                   in another terminal
+      dbmazz monitor --terminal       the same, live; without --terminal on a page
 
     \b
     On several machines, or in containers, each service is a command of its own:

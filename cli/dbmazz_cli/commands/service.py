@@ -1,4 +1,4 @@
-"""`dbmazz reader`, `transformer`, `loader`, `checkpoint`, `monitor`: one service each, as the images run them."""
+"""`dbmazz reader`, `transformer`, `loader`, `checkpoint`: one service each, as the images run them."""
 
 from __future__ import annotations
 
@@ -28,14 +28,10 @@ _TEXTS = {
 
     Stores it before it announces it. One per ring; its file (CHECKPOINT_URL) is the only state that dbmazz keeps.
     """,
-    "monitor": """Shows the ring on a web page: tables of source and target, rates, lag, TOAST signatures, slot health.
-
-    Reads from the services, the source and the target; the pipeline does not depend on it.
-    """,
 }
 
 
-class _Service(click.Command):
+class Service(click.Command):
     """Appends the settings to --help when that is asked for."""
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -54,11 +50,10 @@ def _command(name: str) -> click.Command:
             app = importlib.import_module(f"dbmazz_{name}.app")
         return app.main()
 
-    return _Service(name, callback=start, help=_TEXTS[name])
+    return Service(name, callback=start, help=_TEXTS[name])
 
 
 reader = _command("reader")
 transformer = _command("transformer")
 loader = _command("loader")
 checkpoint = _command("checkpoint")
-monitor = _command("monitor")

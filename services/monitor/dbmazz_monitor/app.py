@@ -59,7 +59,7 @@ def target_counting(settings: Settings) -> Counting[TargetCount]:
 
 
 class Monitor:
-    """Owns the tasks. Drain order: tasks, then the open pages, the web server, the channels."""
+    """Owns the tasks. Drain order: tasks and their channels, then the open pages, the web server."""
 
     def __init__(
         self,
@@ -84,13 +84,20 @@ class Monitor:
         try:
             bound(await _bind(runner, self._listen))
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(work) for work in (self._sample(), self._source.run(), self._target.run())]
+                watching = group.create_task(self.watch())
                 await stop.wait()
-                for task in tasks:
-                    task.cancel()
+                watching.cancel()
+        finally:
+            await runner.cleanup()
+
+    async def watch(self) -> None:
+        """Samples and counts until cancelled, for whoever listens to `feed`; binds nothing."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for work in (self._sample(), self._source.run(), self._target.run()):
+                    group.create_task(work)
         finally:
             self.feed.close()
-            await runner.cleanup()
             await self._ring.close()
 
     async def _sample(self) -> None:
