@@ -22,6 +22,7 @@ from dbmazz_loader.reporting import Reporter
 from dbmazz_loader.schema import Schema, SchemaOutcome
 from dbmazz_loader.shipping import VERDICT_OF_REPORT, Shipping
 from dbmazz_loader.standing import Standing
+from dbmazz_loader.starrocks.stream_load import CONNECTIONS
 
 # Room to answer before the caller stops listening.
 _MARGIN_S = 0.5
@@ -145,6 +146,7 @@ class LoaderService(loader_pb2_grpc.LoaderServiceServicer):
             partial_row_count=book.partial_rows,
             commit_to_visible=book.commit_to_visible.to_proto(),
             target_version=self._schema.target_version,
+            running_load_limit=CONNECTIONS,
         )
 
     async def ListLoads(

@@ -9,7 +9,7 @@ from dbmazz.v1 import change_pb2, reader_pb2
 from dbmazz.wire import relation_to_proto
 
 from dbmazz_reader.protocol.cuts import SealedBatch
-from dbmazz_reader.protocol.leases import Leases, Release, Send
+from dbmazz_reader.protocol.leases import Lane, Leases, Release, Send
 from dbmazz_reader.protocol.retention import Retention
 
 
@@ -36,6 +36,13 @@ class Feed:
         if lease is None:
             return 0, ""
         return lease.generation, "" if lease.owner is None else self.leases.transformers[lease.owner].name
+
+    def pending(self) -> list[Lane]:
+        """Lanes with rows or barriers that are not acknowledged, by number; what only moves the position is not waited for."""
+        if self.retention.empty:
+            return []
+        lanes = self.leases.lanes
+        return [lanes[number] for number in sorted(lanes) if number and lanes[number].queue.batch_count]
 
     def append(self, batches: Iterable[SealedBatch]) -> None:
         """New batches; they are kept until they are acknowledged."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import grpc
 from dbmazz.config import Settings
@@ -15,6 +16,7 @@ from dbmazz.v1 import reader_pb2, reader_pb2_grpc
 from dbmazz.wire import relation_to_proto
 
 from dbmazz_reader.feed import Link
+from dbmazz_reader.protocol.leases import Lane
 from dbmazz_reader.protocol.states import service_state
 from dbmazz_reader.status import Status, Streaming
 from dbmazz_reader.tables import ReplicatedTable
@@ -66,12 +68,17 @@ class ReaderService(reader_pb2_grpc.ReaderServiceServicer):
             response.slot_status.restart_lsn = str(Lsn(slot.restart_lsn))
             response.slot_status.confirmed_flush_lsn = str(Lsn(slot.confirmed_flush_lsn))
             response.slot_status.read_time.FromMicroseconds(int(status.slot_read_time * 1e6))
+            if status.slot_health.safe_wal_bytes is not None:
+                response.slot_status.safe_wal_bytes = status.slot_health.safe_wal_bytes
         return response
 
     async def ListTables(self, request, context) -> reader_pb2.ListTablesResponse:
         """The tables of the last session."""
         streaming = self._status.streaming
-        tables = [] if streaming is None else [_table(table, streaming) for table in streaming.receiver.tables]
+        if streaming is None:
+            return reader_pb2.ListTablesResponse()
+        columns = not request.without_columns
+        tables = [_table(table, streaming, with_columns=columns) for table in streaming.receiver.tables]
         return reader_pb2.ListTablesResponse(tables=tables)
 
     async def TailChanges(self, request, context) -> AsyncIterator[reader_pb2.TailChangesResponse]:
@@ -132,16 +139,25 @@ def _positions(response: reader_pb2.ReaderServiceGetStatusResponse, streaming: S
     response.unchanged_toast_count = decoder.unchanged_toast_count
     response.retained_bytes = feed.retention.bytes
     response.transformers.extend(feed.transformers)
+    response.pending_lanes.extend(_pending(lane) for lane in feed.pending())
 
 
-def _table(table: ReplicatedTable, streaming: Streaming) -> reader_pb2.ReplicatedTable:
+def _pending(lane: Lane) -> reader_pb2.PendingLane:
+    queue = lane.queue
+    pending = reader_pb2.PendingLane(lane=lane.number, pending_bytes=queue.bytes, batch_count=queue.batch_count)
+    if oldest := queue.oldest_commit_time:
+        pending.oldest_commit_time.FromMicroseconds(oldest)
+    return pending
+
+
+def _table(table: ReplicatedTable, streaming: Streaming, *, with_columns: bool) -> reader_pb2.ReplicatedTable:
     generation, transformer = streaming.feed.holder(table.lane)
     unread = reader_pb2.TABLE_STATE_STREAMING_WITHOUT_SNAPSHOT
     return reader_pb2.ReplicatedTable(
         name=table.relation.qualified_name,
         target_table=target_table_name(table.relation.schema, table.relation.name),
         state=unread if table.preexisting_rows else reader_pb2.TABLE_STATE_STREAMING,
-        relation=relation_to_proto(table.relation),
+        relation=relation_to_proto(table.relation if with_columns else replace(table.relation, columns=())),
         lane=table.lane,
         generation=generation,
         transformer=transformer,

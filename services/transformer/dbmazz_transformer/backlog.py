@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
 from dbmazz_transformer.protocol.batch import Batch
 
@@ -25,17 +26,30 @@ class Backlog:
     row_count: int = 0
     byte_count: int = 0
     total: Backlog | None = None
+    # Commit time of the newest rows that are durable, in microseconds since 1970; 0 before the first.
+    loaded_commit_time: int = 0
+    # First and last commit time of each batch that waits; zeros for one without rows.
+    _commit_times: deque[tuple[int, int]] = field(default_factory=deque)
 
-    def add(self, batch: Batch) -> None:
-        """A batch was received."""
+    @property
+    def oldest_commit_time(self) -> int:
+        """Of the rows that wait, in microseconds since 1970; 0 when none does."""
+        return next((first for first, _ in self._commit_times if first), 0)
+
+    def add(self, batch: Batch, commit_times: bytes = b"") -> None:
+        """A batch was received; `commit_times` as in ChangeBatch."""
+        self._commit_times.append((_time(commit_times[:8]), _time(commit_times[-8:])))
         self._change(1, batch.row_count, batch.byte_count)
 
     def remove(self, covered: Covered) -> None:
         """Batches are durable."""
+        for _ in range(covered.batch_count):
+            self.loaded_commit_time = self._commit_times.popleft()[1] or self.loaded_commit_time
         self._change(-covered.batch_count, -covered.row_count, -covered.byte_count)
 
     def clear(self) -> None:
         """Nothing waits any more: the lane is gone."""
+        self._commit_times.clear()
         self._change(-self.batch_count, -self.row_count, -self.byte_count)
 
     def _change(self, batches: int, rows: int, size: int) -> None:
@@ -44,3 +58,7 @@ class Backlog:
         self.byte_count += size
         if self.total is not None:
             self.total._change(batches, rows, size)
+
+
+def _time(packed: bytes) -> int:
+    return int.from_bytes(packed, "little")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -53,6 +54,8 @@ class Lane:
         self.state = LaneState.IDLE
         self.message = ""
         self.backlog = Backlog(total=total)
+        # When rows became durable last, since 1970; 0 before the first.
+        self.loaded_time_ns = 0
         self.finished = asyncio.Event()
         self._options = options
         self._callbacks = callbacks
@@ -75,7 +78,7 @@ class Lane:
         if self._retired.is_set() or self._builder.broken:
             return
         if (batch := self._builder.offer(proto)) is not None:
-            self.backlog.add(batch)
+            self.backlog.add(batch, proto.commit_times)
             self._tally.row_count += batch.row_count
         self._enter(LaneEvent.COLLECT)
 
@@ -114,6 +117,8 @@ class Lane:
                 return
             self._tally.step_durations.record((asyncio.get_running_loop().time() - started) * 1e3)
             self.backlog.remove(step.covered)
+            if step.covered.row_count:
+                self.loaded_time_ns = time.time_ns()
             self.message = ""
             if step.covered.last_batch_id:
                 self._callbacks.acknowledge(self.key.lane, self.key.generation, step.covered.last_batch_id)

@@ -11,7 +11,7 @@ from dbmazz.telemetry import service_status
 from dbmazz.v1 import transformer_pb2, transformer_pb2_grpc, types_pb2
 
 from dbmazz_transformer.lane import Lane
-from dbmazz_transformer.lanes import Lanes
+from dbmazz_transformer.lanes import BACKLOG_BYTES, Lanes
 from dbmazz_transformer.protocol.lane_state import LaneState
 from dbmazz_transformer.protocol.plan import Load
 from dbmazz_transformer.source import Source
@@ -43,6 +43,7 @@ class TransformerService(transformer_pb2_grpc.TransformerServiceServicer):
             partial_load_count=tally.partial_load_count,
             partial_row_count=tally.partial_row_count,
             policy_value_count=tally.policy_value_count,
+            pending_bytes_limit=BACKLOG_BYTES,
         )
 
     async def TailLoads(
@@ -98,7 +99,7 @@ class TransformerService(transformer_pb2_grpc.TransformerServiceServicer):
 
 
 def _lane_status(lane: Lane) -> transformer_pb2.LaneStatus:
-    return transformer_pb2.LaneStatus(
+    status = transformer_pb2.LaneStatus(
         lane=lane.key.lane,
         generation=lane.key.generation,
         table=lane.table,
@@ -107,6 +108,14 @@ def _lane_status(lane: Lane) -> transformer_pb2.LaneStatus:
         pending_row_count=lane.backlog.row_count,
         message=lane.message,
     )
+    # A field that is not set costs nothing, and most lanes of many are still.
+    if oldest := lane.backlog.oldest_commit_time:
+        status.oldest_pending_commit_time.FromMicroseconds(oldest)
+    if loaded := lane.backlog.loaded_commit_time:
+        status.last_loaded_commit_time.FromMicroseconds(loaded)
+    if lane.loaded_time_ns:
+        status.last_load_time.FromNanoseconds(lane.loaded_time_ns)
+    return status
 
 
 def _tail_response(load: Load, rows: list[str], time_ns: int, dropped: int) -> transformer_pb2.TailLoadsResponse:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import re
 from collections.abc import AsyncIterator
-from importlib.resources import files
 
 import aiohttp
 import pytest
@@ -19,8 +17,6 @@ from dbmazz_monitor.protocol.sample import SourceCount, TargetCount
 
 from tests.fixtures.waiting import wait_until
 from tests.unit.monitor.fake_ring import FakeCounter, FakeRing, fake_ring
-
-PAGE = files("dbmazz_monitor") / "page"
 
 
 class Served:
@@ -200,36 +196,3 @@ async def test_a_taken_port_is_one_clear_error(fakes: FakeRing):
         monitor = Monitor(settings, source_counting(settings), target_counting(settings))
         with pytest.raises(ConfigError, match="another process has it"):
             await monitor.run(asyncio.Event(), lambda address: None)
-
-
-def test_nothing_is_fetched_from_elsewhere():
-    namespace = "http://www.w3.org/2000/svg"  # a name, not an address
-    names = [entry.name for entry in PAGE.iterdir()]
-    assert {"index.html", "app.js", "style.css"} <= set(names)
-    for entry in PAGE.iterdir():
-        text = entry.read_text().replace(namespace, "")
-        assert not re.search(r"https?:|wss?:|//[a-z0-9-]+\.[a-z]|@import|url\((?!#)", text), entry.name
-    html = (PAGE / "index.html").read_text()
-    for reference in re.findall(r'(?:src|href)="([^"#]+)"', html):
-        name = reference.removeprefix("static/")
-        assert name in names or reference == "api/state", reference
-    assert not re.search(r"<script(?! type=\"module\" src)|<style|\son\w+=|\sstyle=", html)
-
-
-def test_scripts_import_only_files_that_are_there():
-    names = {entry.name for entry in PAGE.iterdir()}
-    for entry in PAGE.iterdir():
-        if entry.name.endswith(".js"):
-            text = entry.read_text()
-            assert "innerHTML" not in text
-            for imported in re.findall(r'from "\./([^"]+)"', text):
-                assert imported in names, f"{entry.name} imports {imported}"
-
-
-def test_every_id_that_the_scripts_look_up_is_on_the_page():
-    html = (PAGE / "index.html").read_text()
-    ids = set(re.findall(r'id="([^"]+)"', html))
-    for entry in PAGE.iterdir():
-        if entry.name.endswith(".js"):
-            for ident in re.findall(r'(?:find|getElementById)\("([^"]+)"\)', entry.read_text()):
-                assert ident in ids, f"{entry.name} looks up {ident}"

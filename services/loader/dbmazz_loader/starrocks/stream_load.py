@@ -39,7 +39,7 @@ _CONNECT_S = 5.0
 # Beyond the time that StarRocks itself gives the load.
 _GRACE_S = 30.0
 _IDLE_S = 90.0
-_CONNECTIONS = 100
+CONNECTIONS = 100
 _ANSWER_BYTES = 1 << 20
 _ERROR_LOG_BYTES = 64 << 10
 _HOPS = 3
@@ -71,7 +71,7 @@ class StreamLoad:
     async def open(self) -> None:
         """Makes the pool of connections; none is opened yet. The FE closes each of its own, so what is kept are backends'."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_IDLE_S),
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=_IDLE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
             auto_decompress=False,

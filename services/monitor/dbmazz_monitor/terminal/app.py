@@ -19,7 +19,7 @@ from rich.console import Console
 from dbmazz_monitor.terminal.live import show
 from dbmazz_monitor.terminal.look import Look
 from dbmazz_monitor.terminal.screen import Shown, snapshot
-from dbmazz_monitor.terminal.watching import Following, Sampling, Watch
+from dbmazz_monitor.terminal.supply import Following, Sampling, Supply
 
 # How long a single look waits for figures worth showing.
 SETTLE_S = 6.0
@@ -43,11 +43,11 @@ def main(options: Options) -> int:
     live = live and not options.as_json
     # On our screen a log line would be a stain; what matters is in the figures.
     configure_logging("CRITICAL" if live else "ERROR")
-    watch: Watch = Following(options.url) if options.url else Sampling(load_settings())
+    supply: Supply = Following(options.url) if options.url else Sampling(load_settings())
     if live:
-        asyncio.run(show(watch, Console(), look_of(sys.stdout.encoding, os.environ, options)))
+        asyncio.run(show(supply, Console(), look_of(sys.stdout.encoding, os.environ, options)))
         return 0
-    return asyncio.run(_once(watch, options))
+    return asyncio.run(_once(supply, options))
 
 
 def look_of(encoding: str | None, environment: Mapping[str, str], options: Options) -> Look:
@@ -56,27 +56,27 @@ def look_of(encoding: str | None, environment: Mapping[str, str], options: Optio
     return Look("ascii" if plain else encoding or "ascii")
 
 
-async def _once(watch: Watch, options: Options) -> int:
+async def _once(supply: Supply, options: Options) -> int:
     changed = asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(watch.run(changed.set))
+        task = group.create_task(supply.run(changed.set))
         with suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_S):
-                while not watch.settled() and not watch.trouble:
+                while not supply.settled() and not supply.trouble:
                     await changed.wait()
                     changed.clear()
         task.cancel()
-    if not watch.figures.complete:
-        raise DbmazzError(watch.trouble or f"no figures within {SETTLE_S:g} s", "Is the monitor running there?")
-    state = watch.figures.state
-    sys.stdout.write(json.dumps(state) + "\n" if options.as_json else _plain(watch, options))
+    if not supply.figures.complete:
+        raise DbmazzError(supply.trouble or f"no figures within {SETTLE_S:g} s", "Is the monitor running there?")
+    state = supply.figures.state
+    sys.stdout.write(json.dumps(state) + "\n" if options.as_json else _plain(supply, options))
     return 1 if (state.get("headline") or {}).get("level") == "bad" else 0
 
 
-def _plain(watch: Watch, options: Options) -> str:
+def _plain(supply: Supply, options: Options) -> str:
     """Text for whoever reads it: coloured on a terminal, else without any escapes and trailing blanks."""
     look = look_of(sys.stdout.encoding, os.environ, options)
-    shown = Shown(watch.figures.state, list(watch.figures.points), watch.trouble)
+    shown = Shown(supply.figures.state, list(supply.figures.points), supply.trouble)
     on_terminal = sys.stdout.isatty()
     width = None if on_terminal or os.environ.get("COLUMNS", "").isdigit() else _WIDTH
     console = Console(file=io.StringIO(), width=width, force_terminal=on_terminal, no_color=None)

@@ -13,7 +13,7 @@ from rich.live import Live
 from dbmazz_monitor.terminal.keyboard import keys
 from dbmazz_monitor.terminal.look import Look
 from dbmazz_monitor.terminal.screen import Shown, screen
-from dbmazz_monitor.terminal.watching import Watch
+from dbmazz_monitor.terminal.supply import Supply
 
 # Drawn anew at least as often, so that it shows when nothing comes.
 REDRAW_S = 1.0
@@ -21,10 +21,10 @@ STALE_S = 5.0
 _QUIT = frozenset(b"qQ")
 
 
-async def show(watch: Watch, console: Console, look: Look) -> None:
-    """Returns when a person ends it; what `watch` raises comes through. The terminal is left as it was."""
+async def show(supply: Supply, console: Console, look: Look) -> None:
+    """Returns when a person ends it; what `supply` raises comes through. The terminal is left as it was."""
     stop, changed = asyncio.Event(), asyncio.Event()
-    display = _Display(watch, console, look, changed)
+    display = _Display(supply, console, look, changed)
     loop = asyncio.get_running_loop()
     handled = {signal.SIGINT: stop.set, signal.SIGTERM: stop.set, signal.SIGHUP: stop.set, signal.SIGWINCH: changed.set}
     for number, handler in handled.items():
@@ -38,7 +38,7 @@ async def show(watch: Watch, console: Console, look: Look) -> None:
     try:
         with keys(pressed):
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(watch.run(display.renewed)), group.create_task(display.run())]
+                tasks = [group.create_task(supply.run(display.renewed)), group.create_task(display.run())]
                 await stop.wait()
                 for task in tasks:
                     task.cancel()
@@ -52,8 +52,8 @@ async def show(watch: Watch, console: Console, look: Look) -> None:
 class _Display:
     """Draws when something has changed."""
 
-    def __init__(self, watch: Watch, console: Console, look: Look, changed: asyncio.Event) -> None:
-        self._watch = watch
+    def __init__(self, supply: Supply, console: Console, look: Look, changed: asyncio.Event) -> None:
+        self._supply = supply
         self._console = console
         self._look = look
         self._changed = changed
@@ -61,7 +61,7 @@ class _Display:
 
     def renewed(self) -> None:
         """There are new figures, or none any more."""
-        if not self._watch.trouble:
+        if not self._supply.trouble:
             self._renewed_s = time.monotonic()
         self._changed.set()
 
@@ -82,11 +82,11 @@ class _Display:
 
     def _drawn(self) -> RenderableType:
         width, height = self._console.size
-        figures = self._watch.figures
+        figures = self._supply.figures
         return screen(Shown(figures.state, list(figures.points), self._note()), width, height, self._look)
 
     def _note(self) -> str:
-        if self._watch.trouble:
-            return self._watch.trouble
+        if self._supply.trouble:
+            return self._supply.trouble
         silent = time.monotonic() - self._renewed_s
-        return f"no news for {silent:.0f} s" if silent > STALE_S and self._watch.figures.state else ""
+        return f"no news for {silent:.0f} s" if silent > STALE_S and self._supply.figures.state else ""

@@ -63,11 +63,13 @@ class UserTable:
 
 @dataclass(frozen=True, slots=True)
 class SlotHealth:
-    """The slot as the server shows it, with the WAL kept for it and the end of the WAL."""
+    """The slot as the server shows it, with the WAL kept for it, the end of the WAL, and how much may still be written before
+    it is in danger (None: no limit)."""
 
     slot: Slot
     retained_wal_bytes: int
     wal_end: int
+    safe_wal_bytes: int | None = None
 
 
 class Catalogue:
@@ -197,11 +199,11 @@ class Catalogue:
         found = await self.rows(statement, "looking at the replication slot", slot=name)
         if not found:
             return None
-        plugin, database, confirmed, restart, wal_status, why, retained, wal_end = found[0]
+        plugin, database, confirmed, restart, wal_status, why, retained, wal_end, safe = found[0]
         slot = Slot(
             name, plugin or "", database or "", _lsn(confirmed), _lsn(restart), wal_status or "", trouble=why or ""
         )
-        return SlotHealth(slot, max(retained or 0, 0), _lsn(wal_end))
+        return SlotHealth(slot, max(retained or 0, 0), _lsn(wal_end), safe)
 
 
 def _lsn(text: str | None) -> int:

@@ -87,7 +87,7 @@ SELECT c.oid FROM pg_class c
 # invalidation_reason appeared in PostgreSQL 17, conflicting in 16.
 SLOT = """
 SELECT plugin, database, confirmed_flush_lsn, restart_lsn, wal_status, {trouble},
-       pg_wal_lsn_diff({wal_end}, restart_lsn)::bigint, {wal_end}
+       pg_wal_lsn_diff({wal_end}, restart_lsn)::bigint, {wal_end}, safe_wal_size
   FROM pg_replication_slots WHERE slot_name = %(slot)s
 """
 

@@ -27,6 +27,11 @@ class SealedBatch:
     batch: change_pb2.ChangeBatch
     size: int
 
+    @property
+    def first_commit_time(self) -> int:
+        """Of its rows, in microseconds since 1970; 0 for a batch without rows."""
+        return int.from_bytes(self.batch.commit_times[:8], "little")
+
 
 class Cutter:
     """Batch ids are dense from 1; the safe LSN never falls."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import chain
 
 from dbmazz_reader.protocol.cuts import SealedBatch
 
@@ -34,11 +35,23 @@ class LaneQueue:
         self.pending: deque[SealedBatch] = deque()
         self.sent: deque[SealedBatch] = deque()
         self.sent_bytes = 0
+        self.bytes = 0
         self.last_sent_id = 0
+
+    @property
+    def batch_count(self) -> int:
+        """Batches that are not acknowledged."""
+        return len(self.sent) + len(self.pending)
+
+    @property
+    def oldest_commit_time(self) -> int:
+        """Of the rows that are not acknowledged, in microseconds since 1970; 0 when there are none."""
+        return next(filter(None, (batch.first_commit_time for batch in chain(self.sent, self.pending))), 0)
 
     def append(self, batch: SealedBatch) -> None:
         """A new batch."""
         self.pending.append(batch)
+        self.bytes += batch.size
         self._retention.bytes += batch.size
         self._retention.batches += 1
 
@@ -58,6 +71,7 @@ class LaneQueue:
             freed += batch.size
             self._retention.batches -= 1
         self.sent_bytes -= freed
+        self.bytes -= freed
         self._retention.bytes -= freed
         return freed
 

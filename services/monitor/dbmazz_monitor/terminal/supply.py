@@ -13,17 +13,17 @@ from dbmazz.config import Settings
 from dbmazz.errors import ConfigError, DbmazzError
 from yarl import URL
 
-from dbmazz_monitor.app import Monitor, source_counting, target_counting
 from dbmazz_monitor.terminal.figures import Figures
 from dbmazz_monitor.terminal.look import harmless
 from dbmazz_monitor.terminal.stream import EventParser, Malformed
+from dbmazz_monitor.watch import Watch, source_counting, target_counting
 
 CONNECT_S = 5.0
 # A monitor sends something every second, and a comment every 15 s when it has nothing to say.
 SILENCE_S = 20.0
 
 
-class Watch(Protocol):
+class Supply(Protocol):
     """Keeps `figures` new; `trouble` says why they are not, or is empty."""
 
     figures: Figures
@@ -49,10 +49,10 @@ class Sampling:
 
     async def run(self, changed: Callable[[], None]) -> None:
         """DbmazzError where settings are wrong; parts that are away are shown."""
-        monitor = Monitor(self._settings, source_counting(self._settings), target_counting(self._settings))
+        watch = Watch(self._settings, source_counting(self._settings), target_counting(self._settings))
         async with asyncio.TaskGroup() as group:
-            group.create_task(monitor.watch())
-            async for state in monitor.feed.states():
+            group.create_task(watch.run())
+            async for state in watch.feed.states():
                 self._samples += 1
                 self.figures.take("state", state)
                 changed()
