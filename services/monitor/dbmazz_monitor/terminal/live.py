@@ -77,8 +77,10 @@ class _Display:
             while True:
                 self._changed.clear()
                 live.refresh()
+                # Not wait_for: until Python 3.12 it loses a cancellation that comes together with what it waits for.
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), REDRAW_S)
+                    async with asyncio.timeout(REDRAW_S):
+                        await self._changed.wait()
 
     def _drawn(self) -> RenderableType:
         width, height = self._console.size

@@ -181,11 +181,11 @@ def _queue(queue: dict[str, Any], look: Look) -> Text:
     if value is None:
         return look.say(wording.UNKNOWN)
     if not limit:
-        return look.say(wording.size(value) if unit == "bytes" else f"{wording.count(value)} {unit}")
+        return look.say(wording.waiting(value, unit))
     full = min(1.0, value / limit)
     filled = round(full * _QUEUE_BAR)
     bar = look.pick("█", "#") * filled + look.pick("░", ".") * (_QUEUE_BAR - filled)
-    bound = wording.size(limit) if unit == "bytes" else f"{wording.count(limit)} {unit}"
+    bound = wording.waiting(limit, unit)
     short = wording.size(value) if unit == "bytes" else wording.count(value)
     style = STYLES["bad"] if full >= 1 else STYLES["warn"] if full >= 0.8 else ""
     return joined([(bar, style), " ", look.text(f"{short} of {bound}")], look)

@@ -16,7 +16,7 @@ from yarl import URL
 from dbmazz_monitor.terminal.figures import Figures
 from dbmazz_monitor.terminal.look import harmless
 from dbmazz_monitor.terminal.stream import EventParser, Malformed
-from dbmazz_monitor.watch import Watch, source_counting, target_counting
+from dbmazz_monitor.watch import watching
 
 CONNECT_S = 5.0
 # A monitor sends something every second, and a comment every 15 s when it has nothing to say.
@@ -49,10 +49,8 @@ class Sampling:
 
     async def run(self, changed: Callable[[], None]) -> None:
         """DbmazzError where settings are wrong; parts that are away are shown."""
-        watch = Watch(self._settings, source_counting(self._settings), target_counting(self._settings))
-        async with asyncio.TaskGroup() as group:
-            group.create_task(watch.run())
-            async for state in watch.feed.states():
+        async with watching(self._settings) as feed:
+            async for state in feed.states():
                 self._samples += 1
                 self.figures.take("state", state)
                 changed()

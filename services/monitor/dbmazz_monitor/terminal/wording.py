@@ -81,10 +81,19 @@ def clock(time_ms: float | None) -> str:
 
 
 def amount(value: float | None, unit: str) -> str:
-    """A rate or the length of a queue in its unit: bytes scale, anything else is counted."""
+    """A rate in its unit: bytes scale, anything else is counted."""
     if value is None:
         return UNKNOWN
-    return size(value) if unit == "bytes" else f"{rate(value)} {unit}"
+    if unit == "bytes":
+        return size(value)
+    return f"{rate(value)} {unit}"
+
+
+def waiting(value: float | None, unit: str) -> str:
+    """How much waits somewhere: bytes, or things that are counted, by their plural."""
+    if value is None:
+        return UNKNOWN
+    return size(value) if unit == "bytes" else f"{count(value)} {unit.removesuffix('s') if value == 1 else unit}"
 
 
 def together(*words: str) -> str:
