@@ -20,8 +20,8 @@ def resample(points: Sequence[dict[str, Any]], key: str, columns: int, join: Cal
     found: list[list[float]] = [[] for _ in range(columns)]
     for point in points:
         value = point.get(key)
-        back = int((end - point["t"]) / width)
-        if value is not None and 0 <= back < columns:
+        if value is not None:
+            back = min(int((end - point["t"]) / width), columns - 1)
             found[columns - 1 - back].append(value)
     # A second of samples can be wider than a column: what is known on both sides is drawn through.
     return _bridged([join(values) if values else None for values in found], width)
