@@ -161,7 +161,7 @@ def _row(one: dict[str, Any], width: int, look: Look) -> list[Text]:
     cells = [
         look.say(look.mark(level), style),
         look.say(one["service"]),
-        look.say(f"{one['address']}{'  ' + one['error'] if one.get('error') else ''}"),
+        look.say(one["address"] + (f"  {one['error']}" if one.get("error") and level != "ok" else "")),
         look.say(one["state"], style),
         look.say(wording.amount(pace.get("value"), pace.get("unit", "rows/s"))),
         _queue(queue, look),

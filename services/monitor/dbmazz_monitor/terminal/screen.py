@@ -100,8 +100,9 @@ def _figures(
     shown: Shown, width: int, height: int, look: Look, titled: Callable[..., Section], *, roomy: bool
 ) -> dict[str, Section]:
     if roomy and width >= WIDE:
-        half = (width - 2) // 2
-        both = _beside(numbers(shown.state, half, 2, look), charts.charts(shown.points, half, 4, look))
+        left = (width - 2) * 3 // 5
+        right = width - 2 - left
+        both = _beside(numbers(shown.state, left, 2, look), left, charts.charts(shown.points, right, 4, look), right)
         return {"numbers": titled("figures", both)}
     most = 99 if roomy or height >= 30 else 8
     columns = 3 if width >= 120 else 2 if width >= 60 else 1
@@ -119,10 +120,10 @@ def _titled(title: str, section: Section, width: int, look: Look, more: str = ""
     return Section(section.height + 1, Group(lines([rule(title, width, look, more)]).body, section.body))
 
 
-def _beside(left: Section, right: Section) -> Section:
-    grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
-    grid.add_column(ratio=1)
-    grid.add_column(ratio=1)
+def _beside(left: Section, left_width: int, right: Section, right_width: int) -> Section:
+    grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+    grid.add_column(width=left_width)
+    grid.add_column(width=right_width)
     grid.add_row(left.body, right.body)
     return Section(max(left.height, right.height), grid)
 

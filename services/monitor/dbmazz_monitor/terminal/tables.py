@@ -143,5 +143,5 @@ _COLUMNS: list[tuple[int, Column, Any]] = [
     (100, Column("events", 10, "right"), _counted("events")),
     (112, Column("partial", 8, "right"), _counted("partial_rows")),
     (120, Column("audit", 5), _audit),
-    (150, Column("remark"), _warning),
+    (176, Column("remark"), _warning),
 ]
