@@ -20,7 +20,8 @@ import aiohttp
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 START_S = 30.0
-ANSWER_S = 20.0
+ANSWER_S = 40.0
+NETWORK_CHANGED = "net::ERR_NETWORK_CHANGED"
 _FLAGS = (
     "--headless=new",
     "--remote-debugging-port=0",
@@ -57,6 +58,11 @@ _KEYS = {
 def find_chromium() -> str | None:
     """Path of the browser in $PATH, None when there is none."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+def probe(name: str) -> str:
+    """A script of the folder `probes`, as an expression."""
+    return (Path(__file__).parent / "probes" / f"{name}.js").read_text()
 
 
 @contextlib.contextmanager
@@ -97,6 +103,8 @@ class Page:
         self._socket = socket
         self._session = ""
         self._numbers = itertools.count(1)
+        self._loaded = asyncio.Event()
+        self._network_changed = False
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self.errors: list[str] = []
         self.requests: list[str] = []
@@ -139,8 +147,21 @@ class Page:
         return event["result"]
 
     async def goto(self, url: str) -> None:
-        await self.send("Page.navigate", url=url)
-        await self.until(f"location.href.startsWith({json.dumps(url)}) && document.readyState === 'complete'")
+        """Goes there and waits for the load event, unless only the part behind # is another one."""
+        async with asyncio.timeout(ANSWER_S):
+            while not await self._went(url):
+                pass
+
+    async def _went(self, url: str) -> bool:
+        """False when an interface of this machine came or went meanwhile: Chromium then gives up all that it loads."""
+        self._loaded.clear()
+        self._network_changed = False
+        answer = await self.send("Page.navigate", url=url)
+        if "loaderId" in answer:
+            await self._loaded.wait()
+        if error := answer.get("errorText", "").replace(NETWORK_CHANGED, ""):
+            raise RuntimeError(f"{url}: {error}")
+        return not self._network_changed
 
     async def run(self, script: str) -> Any:
         """The value of an expression, awaited; RuntimeError with what it threw."""
@@ -150,13 +171,13 @@ class Page:
             raise RuntimeError(thrown.get("exception", {}).get("description", thrown["text"]))
         return answer["result"].get("value")
 
-    async def until(self, script: str, *, timeout: float = 15.0) -> Any:
+    async def until(self, script: str, *, timeout: float = 40.0) -> Any:
         """The value of an expression as soon as it is true."""
         deadline = time.monotonic() + timeout
         while not (value := await self.run(script)):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not within {timeout:g} s: {script} (last value {value!r})")
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.03)
         return value
 
     async def text(self, selector: str) -> str:
@@ -200,13 +221,18 @@ class Page:
         """Seconds that the tab has spent by kind: ScriptDuration, LayoutDuration, RecalcStyleDuration, TaskDuration."""
         return {one["name"]: one["value"] for one in (await self.send("Performance.getMetrics"))["metrics"]}
 
-    async def screenshot(self, path: Path, *, full: bool = False) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shot = await self.send("Page.captureScreenshot", format="png", captureBeyondViewport=full)
-        path.write_bytes(base64.b64decode(shot["data"]))
+    async def screenshot(self) -> bytes:
+        """What the window shows, as PNG."""
+        return base64.b64decode((await self.send("Page.captureScreenshot", format="png"))["data"])
 
     def _note(self, method: str, params: dict[str, Any]) -> None:
         match method:
+            case "Page.loadEventFired":
+                self._loaded.set()
+            case "Network.loadingFailed" if params["errorText"] == NETWORK_CHANGED:
+                self._network_changed = True
+            case "Log.entryAdded" if NETWORK_CHANGED in params["entry"]["text"]:
+                pass
             case "Runtime.exceptionThrown":
                 details = params["exceptionDetails"]
                 self.errors.append(details.get("exception", {}).get("description", details["text"]))
@@ -223,11 +249,14 @@ async def new_page(debugger: str) -> AsyncIterator[Page]:
     """A tab of the browser behind `debugger`; it is closed with the block."""
     async with aiohttp.ClientSession() as session, session.ws_connect(debugger, max_msg_size=0) as socket:
         page = Page(socket)
-        async with asyncio.TaskGroup() as group:
-            listening = group.create_task(page.listen())
-            context = await page.open()
-            try:
-                yield page
-            finally:
-                await page.close(context)
-                listening.cancel()
+        try:
+            async with asyncio.TaskGroup() as group:
+                listening = group.create_task(page.listen())
+                context = await page.open()
+                try:
+                    yield page
+                finally:
+                    await page.close(context)
+                    listening.cancel()
+        except BaseExceptionGroup as several:
+            raise several.exceptions[0] from None  # a failed assertion is to be read as one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -15,7 +16,7 @@ from dbmazz_monitor.web import application
 from tests.page.chromium import NAMES, Page, find_chromium, new_page, running
 from tests.page.page_states import points, state
 
-SHOT_FOLDER = "build/screens"
+ROWS = "document.querySelectorAll('#table-rows th')"
 
 
 class Shown:
@@ -33,12 +34,9 @@ class Shown:
         """Opens the page and waits until it shows the latest state."""
         await self.page.goto(self.base + path)
         headline = self.feed.state["headline"]["text"]
-        await self.page.until(f"document.getElementById('headline-text').textContent === {headline!r}")
-        await self.page.until(
-            "document.querySelectorAll('#table-rows [role=row]').length || !tableless.hidden".replace(
-                "tableless", "document.getElementById('tables-empty')"
-            )
-        )
+        await self.page.until(f"document.getElementById('headline-text').textContent === {json.dumps(headline)}")
+        rows = len(self.feed.state["tables"]["rows"])
+        await self.page.until(f"({ROWS}.length > 0) === {str(rows > 0).lower()}")
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +67,8 @@ def showing(debugger: str) -> Callable[..., contextlib.AbstractAsyncContextManag
                 shown = Shown(base, page, feed)
                 shown.publish(made or state())
                 await page.size(1400, 900)
+                # Without a screen every frame is painted by the CPU, so only the tests of motion have it.
+                await page.prefer(prefers_reduced_motion="reduce")
                 if load:
                     await shown.load()
                 yield shown

@@ -55,7 +55,7 @@ def application(feed: Feed) -> web.Application:
             web.get("/static/{name:.+}", _static),
             web.get("/events", _events),
             web.get("/api/state", _state),
-            web.get("/api/tables/{name:.+}", _table),
+            web.get("/api/tables/{name:(?s:.+)}", _table),
             web.get("/healthz", _healthz),
         ]
     )

@@ -30,7 +30,7 @@ function showState(state) {
     setLevel(element("li", {}, badge(level, WORDS[level]), element("span", { className: "words" }, text)), level)));
   ring.show(state.ring);
   cards.show(state.numbers, state.point, state.time_ms);
-  showFacts(find("facts"), state.numbers);
+  showFacts(find("facts"), state.numbers, state.time_ms);
   tables.showState(state);
   showSignatures(state.signatures);
   showServices(state.replicas);

@@ -1,7 +1,7 @@
 // The four headline figures, each over its last five minutes.
 import { Chart } from "./chart.js";
 import { element, say } from "./dom.js";
-import { brief, bytes, clock, isKnown, millis, rate, UNKNOWN } from "./format.js";
+import { brief, bytes, clock, duration, isKnown, millis, rate, UNKNOWN } from "./format.js";
 
 const SPAN_MS = 300000;
 
@@ -11,19 +11,19 @@ function latency(one) {
 }
 
 const CARDS = [
-  { title: "Throughput", unit: "events/s", brief, floor: 10,
+  { title: "Throughput", unit: "events/s", tick: brief, floor: 10,
     series: [{ field: "events", tone: "read", fill: true, name: "read" },
       { field: "loaded", tone: "load", dash: [5, 3], name: "loaded" }],
     value: (n) => rate(n.events_per_s),
     more: (n) => `${rate(n.loaded_per_s)} rows/s loaded · ${isKnown(n.loaded_bytes_per_s) ? `${bytes(n.loaded_bytes_per_s)}/s` : UNKNOWN}`,
     format: rate },
-  { title: "Lag in time", brief: millis, floor: 100,
+  { title: "Lag in time", tick: duration, floor: 100,
     series: [{ field: "lag_ms", tone: "lag", fill: true }],
     value: (n) => millis(n.lag_ms), more: () => "age of the oldest commit not confirmed", format: millis },
-  { title: "Lag in WAL", brief: bytes, binary: true, floor: 1024,
+  { title: "Lag in WAL", tick: bytes, binary: true, floor: 1024,
     series: [{ field: "lag", tone: "lag", fill: true }],
     value: (n) => bytes(n.lag_bytes), more: () => "written by PostgreSQL, not confirmed", format: bytes },
-  { title: "Commit to visible", unit: "p50 / p99", brief: millis, floor: 100,
+  { title: "Commit to visible", unit: "p50 / p99", tick: duration, floor: 100,
     series: [{ field: "p99", tone: "p99", fill: true, name: "p99" }],
     value: (n) => latency(n.latency_recent), more: (n) => `last 5 s · since start ${latency(n.latency_overall)}`, format: millis },
 ];

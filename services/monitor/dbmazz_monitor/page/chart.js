@@ -6,7 +6,8 @@ const SPAN_S = 300;
 const GAP_MS = 8000;
 const HEIGHT = 104;
 const FONT = "11px system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif";
-const DECIMAL = [1, 2, 5].flatMap((step) => Array.from({ length: 13 }, (_, power) => step * 10 ** power)).sort((a, b) => a - b);
+// Where an axis may end: halves are shown too, so they must read well.
+const DECIMAL = Array.from({ length: 13 }, (_, power) => [1, 2, 4, 6].map((step) => step * 10 ** power)).flat();
 const BINARY = Array.from({ length: 48 }, (_, power) => 2 ** power);
 
 const tone = (name) => () => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -14,16 +15,16 @@ const sync = uPlot.sync("last-minutes");
 
 // `series`: [{field, tone, dash}]; `read(point or null)` is called with what the cursor is on.
 export class Chart {
-  constructor(box, { series, brief, binary = false, floor = 1 }, read) {
+  constructor(box, { series, tick, binary = false, floor = 1 }, read) {
     Object.assign(this, { box, series, read, points: [], index: null });
-    this.plot = new uPlot(this.options(brief, binary ? BINARY : DECIMAL, floor), [[], ...series.map(() => [])], box);
+    this.plot = new uPlot(this.options(tick, binary ? BINARY : DECIMAL, floor), [[], ...series.map(() => [])], box);
     box.tabIndex = 0;
     box.addEventListener("keydown", (event) => this.key(event));
     box.addEventListener("blur", () => this.point(null));
     new ResizeObserver(() => this.plot.setSize({ width: Math.max(120, box.clientWidth), height: HEIGHT })).observe(box);
   }
 
-  options(brief, increments, floor) {
+  options(tick, ends, floor) {
     const axis = { font: FONT, stroke: tone("soft"), ticks: { show: false } };
     return {
       width: Math.max(120, this.box.clientWidth), height: HEIGHT, padding: [6, 18, 0, 0],
@@ -32,13 +33,13 @@ export class Chart {
       hooks: { setCursor: [(plot) => this.heard(plot.cursor.idx)] },
       scales: {
         x: { time: true, range: (_, low, high) => [(high ?? Date.now() / 1000) - SPAN_S, high ?? Date.now() / 1000] },
-        y: { range: (_, low, high) => [0, top(Math.max(high ?? 0, floor), increments)] },
+        y: { range: (_, low, high) => [0, top(Math.max(high ?? 0, floor), ends)] },
       },
       axes: [
         { ...axis, size: 20, gap: 3, space: 70, incrs: [60, 120, 300], grid: { show: false },
           values: (_, splits) => splits.map((s) => hourMinute(s * 1000)) },
-        { ...axis, size: 52, gap: 6, space: 30, incrs: increments, grid: { stroke: tone("line"), width: 1 },
-          values: (_, splits) => splits.map(brief) },
+        { ...axis, size: 52, gap: 6, splits: (_, axis, low, high) => [0, high / 2, high], grid: { stroke: tone("line"), width: 1 },
+          values: (_, splits) => splits.map(tick) },
       ],
       series: [{}, ...this.series.map((one) => ({ stroke: tone(one.tone), width: 1.75, dash: one.dash, spanGaps: false,
         fill: one.fill ? tone(`${one.tone}-fill`) : undefined, points: { show: false } }))],
@@ -78,11 +79,8 @@ export class Chart {
   }
 }
 
-// The axis ends on a whole step, and stays still while values wander.
-function top(value, increments) {
-  const step = increments.find((one) => value <= one * 4) ?? value;
-  return Math.ceil((value * 1.02) / step) * step;
-}
+// The axis stays still while values wander.
+const top = (value, ends) => ends.find((end) => value <= end) ?? value;
 
 function withGaps(points) {
   const found = [];

@@ -14,7 +14,7 @@ function kept(slot) {
   return [slot.wal_status ? `${slot.wal_status}` : "status unknown", room, loss(slot)].filter(Boolean).join(" · ");
 }
 
-function tiles(n) {
+function tiles(n, now) {
   const slot = n.slot ?? {};
   const held = n.retained_bytes_limit ? `of ${bytes(n.retained_bytes_limit)} the reader may hold` : "";
   return [
@@ -24,7 +24,8 @@ function tiles(n) {
     { title: "Partial updates", value: percent(n.partial_share), unit: "of rows",
       more: `${count(n.partial_rows)} rows kept their TOAST values · ${count(n.partial_loads)} partial, ${count(n.full_loads)} full loads` },
     { title: "Last sync", value: clock(n.last_sync_ms),
-      more: `${count(n.running_loads)} loads under way${n.paused ? " · paused" : ""}`, level: n.paused ? "warn" : undefined },
+      more: [isKnown(n.last_sync_ms) ? `${span((now - n.last_sync_ms) / 1000)} ago` : "nothing loaded yet that is known of",
+        `${count(n.running_loads)} loads under way`, n.paused ? "paused" : ""].filter(Boolean).join(" · "), level: n.paused ? "warn" : undefined },
     { title: "Confirmed LSN", value: text(n.confirmed_lsn), mono: true,
       more: `stored ${text(n.stored_lsn)} · server ${text(n.server_lsn)}` },
     { title: "Rows loaded", value: count(n.rows_loaded),
@@ -37,8 +38,8 @@ function tiles(n) {
   ];
 }
 
-export function showFacts(list, numbers) {
-  for (const [index, tile] of tiles(numbers).entries()) {
+export function showFacts(list, numbers, now) {
+  for (const [index, tile] of tiles(numbers, now).entries()) {
     const box = list.children[index] ?? add(list, tile);
     const [, value, bar, more] = box.children;
     setLevel(box, tile.level);

@@ -27,6 +27,9 @@ export const bytes = known((value) => {
 export const millis = known((value) =>
   value < 1000 ? `${whole.format(value)} ms` : value < 60000 ? `${(value / 1000).toFixed(value < 10000 ? 2 : 1)} s` : span(value / 1000));
 
+// On an axis: as short as can be.
+export const duration = (ms) => (ms < 1000 ? `${Number(ms.toFixed(1))} ms` : ms < 120000 ? `${Number((ms / 1000).toFixed(1))} s` : span(ms / 1000));
+
 export const span = known((seconds) => {
   const s = Math.max(0, Math.round(seconds));
   if (s < 120) return `${s} s`;
