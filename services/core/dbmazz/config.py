@@ -18,12 +18,12 @@ from pathlib import Path
 from dbmazz import settings_field, settings_sources
 from dbmazz.errors import ConfigError, ConfigErrors
 from dbmazz.settings_field import setting
-from dbmazz.settings_sources import ENVIRONMENT, Given
+from dbmazz.settings_sources import CONFIG, ENVIRONMENT, Given
 
 # Nobody else's variables begin like this.
 _PREFIXES = ("SINK_", "FLUSH_", "GRPC_TLS_", "DBMAZZ_")
 # Read elsewhere.
-_FOREIGN = frozenset({"DBMAZZ_CONFIG", "DBMAZZ_TEST_SEED", "DBMAZZ_TEST_DOCKER"})
+_FOREIGN = frozenset({CONFIG, "DBMAZZ_TEST_SEED", "DBMAZZ_TEST_DOCKER"})
 # How like one of ours a name must be to be taken for a slip: SOURCE_UR and SOURCE_URRL are, SOURCE_DATE_EPOCH is not.
 _SLIP = 0.9
 
@@ -265,6 +265,6 @@ def _close(name: str, fields: Mapping[str, object], cutoff: float) -> list[str]:
 
 
 def _unknown(given: Given, fields: Mapping[str, object]) -> ConfigError:
-    close = _close(given.name.upper(), fields, 0.6)
+    close = _close(given.name.upper(), {**fields, CONFIG: None}, 0.6)
     way_out = f"Did you mean {close[0]}?" if close else "`dbmazz config` lists all settings"
     return ConfigError(f"{given.name} in {given.where} is not a setting of dbmazz", way_out)

@@ -79,6 +79,7 @@ def test_yaml_values_as_the_variables_would_have_them(tmp_path):
         ("SINK_PASWORD", "Did you mean SINK_PASSWORD?"),
         ("FLUSH_INTERVAL", "Did you mean FLUSH_INTERVAL_MS?"),
         ("GRPC_TLS_CERTIFICATE", "Did you mean GRPC_TLS_CERT?"),
+        ("DBMAZZ_CONFIGS", "Did you mean DBMAZZ_CONFIG?"),
         ("DBMAZZ_WHATEVER_ELSE", "`dbmazz config` lists all settings"),
     ],
 )
