@@ -119,7 +119,11 @@ def load_distribution(folder: Path) -> Distribution:
     return Distribution(
         package=project["name"].replace("-", "_"),
         folder=folder,
-        declared=frozenset(normal(requirement) for requirement in project.get("dependencies", [])),
+        declared=frozenset(
+            normal(requirement)
+            for group in (project.get("dependencies", []), *project.get("optional-dependencies", {}).values())
+            for requirement in group
+        ),
     )
 
 

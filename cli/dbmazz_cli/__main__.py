@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Sequence
+from dbmazz_cli.starting import INTERRUPTED, Importing
 
-import click
-from dbmazz.errors import DbmazzError
-from dbmazz.process import flatten
+# Before anything of weight: until this is so, Ctrl-C shows a traceback.
+with Importing():
+    import os
+    import sys
+    from collections.abc import Sequence
 
-from dbmazz_cli.command import dbmazz
+    import click
+    from dbmazz.errors import DbmazzError
+    from dbmazz.process import flatten
+
+    from dbmazz_cli.command import dbmazz
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         return _tell_usage(error)
     except (click.Abort, KeyboardInterrupt):
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone (`dbmazz status | head`); the interpreter must not try to flush it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -47,7 +51,8 @@ def _tell_usage(error: click.ClickException) -> int:
 
 
 def _tell(error: DbmazzError) -> int:
-    sys.stderr.write(f"dbmazz: {error}\n")
+    for line in str(error).split("\n"):
+        sys.stderr.write(f"dbmazz: {line}\n")
     return error.exit_code
 
 

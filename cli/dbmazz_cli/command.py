@@ -7,6 +7,8 @@ import importlib
 import click
 from dbmazz import VERSION
 
+from dbmazz_cli.starting import Importing
+
 # Subcommand -> module under dbmazz_cli.commands, attribute, and its line in `dbmazz --help`, in the order shown there.
 _COMMANDS = {
     "demo": ("demo", "demo", "The whole stack on this machine, with traffic, in one command"),
@@ -16,14 +18,14 @@ _COMMANDS = {
     "resume": ("resume", "resume", "Read on"),
     "drain": ("drain", "drain", "Pause, and wait until all that was read is durable"),
     "reload": ("reload", "reload", "Other tables, or other limits of loads, while the ring runs"),
-    "config": ("config", "config", "Every setting, its default and what it takes"),
+    "config": ("config", "config", "The settings: all there are, those in effect, whether they are right"),
     "sandbox": ("sandbox", "sandbox", "PostgreSQL and a StarRocks look-alike, without Docker"),
     "traffic": ("traffic", "traffic", "The demo's traffic by itself, into SOURCE_URL"),
     "reader": ("service", "reader", "One service: reads the write-ahead log"),
     "transformer": ("service", "transformer", "One service: folds, groups by TOAST signature, encodes"),
     "loader": ("service", "loader", "One service: ships loads to StarRocks"),
     "checkpoint": ("service", "checkpoint", "One service: keeps the LSN that is safe to confirm"),
-    "monitor": ("service", "monitor", "One service: the ring on a web page"),
+    "monitor": ("monitor", "monitor", "The ring on a web page, or in the terminal"),
 }
 
 
@@ -37,7 +39,8 @@ class LazyGroup(click.Group):
         if name not in _COMMANDS:
             return None
         module, attribute, _ = _COMMANDS[name]
-        return getattr(importlib.import_module(f"dbmazz_cli.commands.{module}"), attribute)
+        with Importing():
+            return getattr(importlib.import_module(f"dbmazz_cli.commands.{module}"), attribute)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -67,11 +70,12 @@ def dbmazz() -> None:
       dbmazz run                      Ctrl-C drains: nothing is lost, the next run goes on from there
       dbmazz status                   in another terminal
       dbmazz pause | resume | drain | reload      control it, here or from elsewhere with CONTROL_TOKEN
+      dbmazz monitor --terminal       the same, live; without --terminal on a page
 
     \b
     On several machines, or in containers, each service is a command of its own:
       dbmazz checkpoint | loader | reader | transformer | monitor
 
-    Settings are environment variables, a .env file, or a YAML file named by DBMAZZ_CONFIG; `dbmazz config` lists them.
+    Settings are environment variables, a .env file, or a YAML file named by DBMAZZ_CONFIG; `dbmazz config docs` lists them.
     Exit codes: 0 fine, 1 failed or something differs, 2 wrong usage or configuration.
     """

@@ -6,9 +6,10 @@ import dataclasses
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dbmazz import settings_field
-from dbmazz.config import Settings
+from dbmazz.config import Configuration, Settings
 
 _HEADINGS = ("Variable", "Default", "Takes", "What it is, and why the default")
 
@@ -46,11 +47,14 @@ def _row(field: dataclasses.Field) -> Row:
 
 
 def _default(field: dataclasses.Field) -> str:
-    """Sizes the way people write them: 64MB, not 67108864."""
-    value = field.default
+    return _value(field, field.default)
+
+
+def _value(field: dataclasses.Field, value: Any) -> str:
+    """Sizes the way people write them: 64MB, not 67108864; secrets hidden."""
     if field.metadata["kind"] == "size":
         for unit, bytes_per_unit in (("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10)):
-            if value % bytes_per_unit == 0:
+            if value and value % bytes_per_unit == 0:
                 return f"{value // bytes_per_unit}{unit}"
     return settings_field.shown(field, value)
 
@@ -79,3 +83,24 @@ def plain(fields: Sequence[str] | None = None, width: int = 100) -> str:
         )
         blocks.append("\n".join([f"{row.name}{default}", *body]))
     return "\n".join(blocks)
+
+
+def effective(configuration: Configuration) -> dict[str, dict[str, str]]:
+    """What is in effect: variable -> `value` as text, secrets hidden, and `origin`: where it stands, or `default`."""
+    return {
+        field.name.upper(): {
+            "value": _value(field, getattr(configuration.settings, field.name)),
+            "origin": configuration.origins.get(field.name.upper(), "default"),
+        }
+        for field in dataclasses.fields(Settings)
+    }
+
+
+def effective_lines(configuration: Configuration) -> list[str]:
+    """The same for people, in columns."""
+    found = effective(configuration)
+    values = {name: one["value"] if one["value"].isprintable() else repr(one["value"]) for name, one in found.items()}
+    wide = max(map(len, found))
+    # One long value must not push all origins off the screen.
+    long = min(40, max(map(len, values.values())))
+    return [f"{name:<{wide}}  {values[name]:<{long}}  {one['origin']}" for name, one in found.items()]

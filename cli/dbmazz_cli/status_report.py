@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from dbmazz.telemetry import LatencyHistogram
-from dbmazz.v1 import reader_pb2, transformer_pb2
+from dbmazz.v1 import reader_pb2, transformer_pb2, types_pb2
+from dbmazz_monitor.terminal.wording import millis, span
 from google.protobuf.json_format import MessageToDict
 
 from dbmazz_cli.inquiry import Answer, totals
@@ -45,8 +46,8 @@ def _dict(message: Any) -> dict[str, Any]:
     return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
 
 
-def lines(answers: list[Answer]) -> list[str]:
-    """For people: each service, then what it knows; what is down is said last, once more."""
+def lines(answers: list[Answer], now_s: float) -> list[str]:
+    """For people: each service, then what it knows; what is down is said last, once more. `now_s` is Unix time."""
     text: list[str] = []
     for answer in answers:
         text.append(f"{answer.service:<12} {answer.state:<9} {answer.address}")
@@ -54,12 +55,31 @@ def lines(answers: list[Answer]) -> list[str]:
             # It stays after the service has recovered; then it is history.
             if answer.status.status.last_error and answer.state not in ("RUNNING", "PAUSED"):
                 text.append(f"  last error: {answer.status.status.last_error}")
+            text.append(f"  {_process(answer.status.status, now_s)}")
             text += [f"  {line}" for line in _DETAILS[answer.service](answer)]
+            if answer.error:
+                text.append(f"  its lists are not known: {answer.error}")
     for answer in answers:
         if answer.state in _DOWN:
             why = answer.error or answer.status.status.last_error or "it has given up"
             text.append(f"the {answer.service} at {answer.address} is down: {why}")
-    return text
+    return [_harmless(line) for line in text]
+
+
+def _harmless(line: str) -> str:
+    """A table's name can hold what a terminal obeys: shown as escapes."""
+    if line.isprintable():
+        return line
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
+
+
+def _process(status: types_pb2.ServiceStatus, now_s: float) -> str:
+    """Who it is, for how long, and what it costs."""
+    words = [status.replica, f"version {status.version}"]
+    if started := status.start_time.ToSeconds():
+        words.append(f"up {span(now_s - started)}")
+    words += [f"CPU time {span(status.cpu_time.ToSeconds())}", f"memory {_bytes(status.rss_bytes)}"]
+    return ", ".join(words)
 
 
 def _reader(answer: Answer) -> list[str]:
@@ -119,9 +139,15 @@ def _loader(answer: Answer) -> list[str]:
         f"{status.loaded_row_count:,} rows loaded, {_bytes(status.body_bytes)}; "
         f"{status.partial_row_count:,} rows in {status.partial_load_count:,} partial loads",
         f"rows unaccounted: {status.rows_unaccounted}; dead letters: {status.dead_lettered_row_count}",
-        f"commit to visible: p50 {latency.percentile(0.5):,.0f} ms, p99 {latency.percentile(0.99):,.0f} ms, "
-        f"max {latency.max_ms:,.0f} ms",
+        _latency(latency),
     ]
+
+
+def _latency(latency: LatencyHistogram) -> str:
+    if not sum(latency.counts):
+        return "commit to visible: nothing loaded yet"
+    p50, p99 = latency.percentile(0.5), latency.percentile(0.99)
+    return f"commit to visible: p50 {millis(p50)}, p99 {millis(p99)}, max {millis(latency.max_ms)}"
 
 
 def _checkpoint(answer: Answer) -> list[str]:

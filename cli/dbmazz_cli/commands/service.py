@@ -1,10 +1,12 @@
-"""`dbmazz reader`, `transformer`, `loader`, `checkpoint`, `monitor`: one service each, as the images run them."""
+"""`dbmazz reader`, `transformer`, `loader`, `checkpoint`: one service each, as the images run them."""
 
 from __future__ import annotations
 
 import importlib
 
 import click
+
+from dbmazz_cli.starting import Importing
 
 _TEXTS = {
     "reader": """Reads one replication slot of PostgreSQL and streams packed changes to the transformers that dial in.
@@ -26,14 +28,10 @@ _TEXTS = {
 
     Stores it before it announces it. One per ring; its file (CHECKPOINT_URL) is the only state that dbmazz keeps.
     """,
-    "monitor": """Shows the ring on a web page: tables of source and target, rates, lag, TOAST signatures, slot health.
-
-    Reads from the services, the source and the target; the pipeline does not depend on it.
-    """,
 }
 
 
-class _Service(click.Command):
+class Service(click.Command):
     """Appends the settings to --help when that is asked for."""
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -48,13 +46,14 @@ class _Service(click.Command):
 
 def _command(name: str) -> click.Command:
     def start() -> int:
-        return importlib.import_module(f"dbmazz_{name}.app").main()
+        with Importing():
+            app = importlib.import_module(f"dbmazz_{name}.app")
+        return app.main()
 
-    return _Service(name, callback=start, help=_TEXTS[name])
+    return Service(name, callback=start, help=_TEXTS[name])
 
 
 reader = _command("reader")
 transformer = _command("transformer")
 loader = _command("loader")
 checkpoint = _command("checkpoint")
-monitor = _command("monitor")

@@ -19,18 +19,23 @@ def status(as_json: bool) -> int:
     Examples:
       dbmazz status
       LOADER_ADDRESS=10.0.0.5:50053,10.0.0.6:50053 dbmazz status
+      GRPC_TLS_CA=ca.pem READER_ADDRESS=reader.example.com:50051 dbmazz status
       dbmazz status --json | jq .ring
     """
-    import asyncio
+    from dbmazz_cli.starting import Importing
 
-    from dbmazz.config import load_settings
+    with Importing():
+        import asyncio
+        import time
 
-    from dbmazz_cli import status_report
-    from dbmazz_cli.inquiry import ask_ring
+        from dbmazz.config import load_settings
+
+        from dbmazz_cli import status_report
+        from dbmazz_cli.inquiry import ask_ring
 
     answers = asyncio.run(ask_ring(load_settings()))
     if as_json:
         click.echo(json.dumps(status_report.document(answers)))
     else:
-        click.echo("\n".join(status_report.lines(answers)))
+        click.echo("\n".join(status_report.lines(answers, time.time())))
     return 0 if status_report.healthy(answers) else 1

@@ -15,14 +15,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dbmazz import settings_field
-from dbmazz.errors import ConfigError
+from dbmazz import settings_field, settings_sources
+from dbmazz.errors import ConfigError, ConfigErrors
 from dbmazz.settings_field import setting
+from dbmazz.settings_sources import CONFIG, ENVIRONMENT, Given
 
 # Nobody else's variables begin like this.
 _PREFIXES = ("SINK_", "FLUSH_", "GRPC_TLS_", "DBMAZZ_")
 # Read elsewhere.
-_FOREIGN = frozenset({"DBMAZZ_CONFIG", "DBMAZZ_TEST_SEED", "DBMAZZ_TEST_DOCKER"})
+_FOREIGN = frozenset({CONFIG, "DBMAZZ_TEST_SEED", "DBMAZZ_TEST_DOCKER"})
 # How like one of ours a name must be to be taken for a slip: SOURCE_UR and SOURCE_URRL are, SOURCE_DATE_EPOCH is not.
 _SLIP = 0.9
 
@@ -212,84 +213,65 @@ class Settings:
         }
 
 
+@dataclass(frozen=True)
+class Configuration:
+    """Settings, and where each that is given stands: variable name to `line 3 of .env`; what is missing is the default."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+
 def load_settings(environment: Mapping[str, str] | None = None, directory: Path | None = None) -> Settings:
-    """Reads and checks all sources; ConfigError names the variable, where it stands, and the way out."""
+    """Reads and checks all sources; ConfigError names the variable, where it stands, and the way out.
+
+    Several mistakes are one ConfigErrors, so that they are mended in one go.
+    """
+    return load_configuration(environment, directory).settings
+
+
+def load_configuration(environment: Mapping[str, str] | None = None, directory: Path | None = None) -> Configuration:
+    """As `load_settings`, with origins."""
+    configuration, mistakes = read_sources(environment, directory)
+    if mistakes:
+        raise mistakes[0] if len(mistakes) == 1 else ConfigErrors(mistakes)
+    return configuration
+
+
+def read_sources(
+    environment: Mapping[str, str] | None = None, directory: Path | None = None, *, shadowed: bool = False
+) -> tuple[Configuration, list[ConfigError]]:
+    """What could be read, with the default for what could not, and all mistakes.
+
+    `shadowed`: a value that does not fit is a mistake also where a stronger source has another one.
+    """
     environment = os.environ if environment is None else environment
-    directory = directory or Path.cwd()
     fields = {field.name.upper(): field for field in dataclasses.fields(Settings)}
-    texts: dict[str, str] = {}
-    for origin, values in _files(environment, directory):
-        for name, text in values.items():
-            if name not in fields and name not in _FOREIGN:
-                raise _unknown(name, origin, fields)
-            texts[name] = text
+    given, mistakes = settings_sources.files(environment, directory or Path.cwd())
+    unknown = [one for one in given if one.name not in fields and one.name not in _FOREIGN]
     for name, text in environment.items():
         if name in fields:
-            texts[name] = text
+            given.append(Given(name, text, ENVIRONMENT))
         elif name not in _FOREIGN and (name.startswith(_PREFIXES) or _close(name, fields, _SLIP)):
-            raise _unknown(name, "the environment", fields)
-    values = {
-        name.lower(): settings_field.read(fields[name], name, text) for name, text in texts.items() if name in fields
-    }
-    return Settings(**values)
-
-
-def _files(environment: Mapping[str, str], directory: Path) -> list[tuple[str, dict[str, str]]]:
-    """The YAML file and `.env`, weakest first."""
-    found = []
-    dotenv = _dotenv(directory / ".env")
-    if config := environment.get("DBMAZZ_CONFIG") or dotenv.get("DBMAZZ_CONFIG"):
-        found.append((config, _yaml(directory / config)))
-    return [*found, (".env", dotenv)]
-
-
-def _dotenv(path: Path) -> dict[str, str]:
-    if not path.exists():
-        return {}
-    from dotenv import dotenv_values
-    from dotenv.parser import parse_stream
-
-    try:
-        with path.open(encoding="utf-8") as lines:
-            broken = [
-                binding for binding in parse_stream(lines) if binding.error or (binding.key and binding.value is None)
-            ]
-        values = dotenv_values(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f".env cannot be read ({type(error).__name__})", "Write one NAME=value per line") from None
-    if broken:
-        raise ConfigError(f"line {broken[0].original.line} of .env is not a setting", "Write one NAME=value per line")
-    return {name: value or "" for name, value in values.items()}
-
-
-def _yaml(path: Path) -> dict[str, str]:
-    import yaml
-
-    try:
-        document = yaml.safe_load(path.read_text()) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(
-            f"DBMAZZ_CONFIG={path.name} cannot be read ({type(error).__name__})", "It takes a YAML file"
-        ) from None
-    if not isinstance(document, dict):
-        raise ConfigError(f"{path.name} is not a mapping", "Write one `name: value` per line")
-    return {str(name).upper(): _yaml_text(path, str(name), value) for name, value in document.items()}
-
-
-def _yaml_text(path: Path, name: str, value: object) -> str:
-    """The text of a YAML value, as the variable would have it; nothing behind the colon is the empty text."""
-    if isinstance(value, dict):
-        raise ConfigError(f"{name} in {path.name} is a mapping", "It takes one value, or a list")
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    return "" if value is None else str(value)
+            unknown.append(Given(name, text, ENVIRONMENT))
+    known = [one for one in given if one.name in fields]
+    effective = {one.name: one for one in known}
+    values, origins = {}, {}
+    for one in known if shadowed else effective.values():
+        try:
+            # Of several the last wins, which is the strongest.
+            values[one.name.lower()] = settings_field.read(fields[one.name], one.name, one.text, one.where)
+            origins[one.name] = one.where
+        except ConfigError as error:
+            mistakes.append(error)
+    mistakes += [_unknown(one, fields) for one in unknown]
+    return Configuration(Settings(**values), origins), mistakes
 
 
 def _close(name: str, fields: Mapping[str, object], cutoff: float) -> list[str]:
     return difflib.get_close_matches(name, fields, n=1, cutoff=cutoff)
 
 
-def _unknown(name: str, origin: str, fields: Mapping[str, object]) -> ConfigError:
-    close = _close(name, fields, 0.6)
+def _unknown(given: Given, fields: Mapping[str, object]) -> ConfigError:
+    close = _close(given.name.upper(), {**fields, CONFIG: None}, 0.6)
     way_out = f"Did you mean {close[0]}?" if close else "`dbmazz config` lists all settings"
-    return ConfigError(f"{name} in {origin} is not a setting of dbmazz", way_out)
+    return ConfigError(f"{given.name} in {given.where} is not a setting of dbmazz", way_out)

@@ -5,6 +5,8 @@ Kinds are assigned where the peer's answer is seen (SQLSTATE, HTTP status, gRPC 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import grpc
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import DecodeError
@@ -45,6 +47,14 @@ class ConfigError(DbmazzError):
 
     reason = "BAD_CONFIG"
     exit_code = 2
+
+
+class ConfigErrors(ConfigError):
+    """Several mistakes in the settings; its text has a line for each."""
+
+    def __init__(self, errors: Sequence[ConfigError]) -> None:
+        super().__init__("\n".join(str(error) for error in errors))
+        self.errors = tuple(errors)
 
 
 class WireError(DbmazzError):

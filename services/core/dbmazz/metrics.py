@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 READER, TRANSFORMER, LOADER, CHECKPOINT = "reader", "transformer", "loader", "checkpoint"
-SERVICES = (READER, TRANSFORMER, LOADER, CHECKPOINT)
+MONITOR = "monitor"
+SERVICES = (READER, TRANSFORMER, LOADER, CHECKPOINT, MONITOR)
 
 
 class Kind(StrEnum):
@@ -190,6 +191,46 @@ _DECLARED = (
         "slot",
     ),
     _gauge("dbmazz_checkpoint_store_failing", (CHECKPOINT,), "1 while the store cannot be written, else 0"),
+    # Monitor.
+    _gauge("dbmazz_lag_seconds", (MONITOR,), "Age of the oldest commit that is not confirmed; 0 when nothing waits"),
+    _gauge(
+        "dbmazz_table_lag_seconds",
+        (MONITOR,),
+        "Age of the table's oldest commit that is not visible in the target; 0 when nothing waits",
+        "table",
+    ),
+    _gauge("dbmazz_source_rows", (MONITOR,), "Rows in the source, estimated where the table is large", "table"),
+    _gauge("dbmazz_target_rows", (MONITOR,), "Rows in the target that are not marked as deleted", "table"),
+    _gauge("dbmazz_deleted_rows", (MONITOR,), "Rows in the target that are marked as deleted", "table"),
+    _gauge(
+        "dbmazz_slot_safe_wal_bytes",
+        (MONITOR,),
+        "WAL that can still be written before the slot is in danger; not there without max_slot_wal_keep_size",
+        "slot",
+    ),
+    _gauge(
+        "dbmazz_slot_loss_seconds",
+        (MONITOR,),
+        "Time until the slot is in danger if the WAL it keeps goes on growing; not there while it does not",
+        "slot",
+    ),
+    _gauge("dbmazz_monitor_tables", (MONITOR,), "Tables shown, by level", "level"),
+    _gauge("dbmazz_monitor_replica_up", (MONITOR,), "1 when the replica answers, else 0", "service", "address"),
+    _gauge("dbmazz_monitor_database_up", (MONITOR,), "1 when the last look at this side worked, else 0", "side"),
+    _counter("dbmazz_monitor_samples_total", (MONITOR,), "Times that the ring was asked how it is"),
+    _histogram(
+        "dbmazz_monitor_sample_duration_seconds", (MONITOR,), "Time to ask the ring and to make a state of its answers"
+    ),
+    _histogram(
+        "dbmazz_monitor_round_duration_seconds", (MONITOR,), "Time that looking at one side and counting took", "side"
+    ),
+    _counter(
+        "dbmazz_monitor_counted_tables_total",
+        (MONITOR,),
+        "Tables counted by reading their rows, again and again",
+        "side",
+    ),
+    _gauge("dbmazz_monitor_listeners", (MONITOR,), "Open pages"),
 )
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _DECLARED}
 

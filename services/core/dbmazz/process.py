@@ -9,9 +9,13 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 
+import structlog
+
 from dbmazz.config import Settings, load_settings
 from dbmazz.errors import DbmazzError
-from dbmazz.telemetry import configure_logging
+from dbmazz.telemetry import NO_ROOM, configure_logging
+
+log = structlog.get_logger("dbmazz.process")
 
 
 def run_service(service: str, run: Callable[[Settings], Awaitable[int]]) -> int:
@@ -42,7 +46,8 @@ def flatten(group: BaseExceptionGroup) -> list[BaseException]:
 
 
 def _tell(service: str, error: DbmazzError) -> int:
-    sys.stderr.write(f"dbmazz {service}: {error}\n")
+    for line in str(error).split("\n"):
+        sys.stderr.write(f"dbmazz {service}: {line}\n")
     return error.exit_code
 
 
@@ -56,5 +61,10 @@ def stop_on_signals() -> asyncio.Event:
 
 def announce(service: str, address: str) -> None:
     """One line of JSON on stdout once the service is bound: a supervisor learns the port from it."""
-    sys.stdout.write(json.dumps({"service": service, "address": address, "pid": os.getpid()}) + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(json.dumps({"service": service, "address": address, "pid": os.getpid()}) + "\n")
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        log.warning("address_not_written", service=service, address=address, error=error.strerror)

@@ -100,7 +100,7 @@ class Server:
             return self.server.add_secure_port(wanted, _server_credentials(settings))
         if settings.grpc_tls_key:
             raise ConfigError("GRPC_TLS_KEY is set and GRPC_TLS_CERT is not", "TLS needs both")
-        if not _is_loopback(wanted.rpartition(":")[0]) and not settings.grpc_allow_plaintext:
+        if not is_loopback(wanted.rpartition(":")[0]) and not settings.grpc_allow_plaintext:
             raise ConfigError(
                 f"LISTEN={wanted} is not loopback and GRPC_TLS_CERT is not set",
                 "Set GRPC_TLS_CERT and GRPC_TLS_KEY, or GRPC_ALLOW_PLAINTEXT=true on a network you trust",
@@ -123,7 +123,7 @@ class Server:
         await self.server.stop(grace_s)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     """True for an address that only this machine reaches; of names only for localhost."""
     try:
         return ip_address(host.strip("[]")).is_loopback
@@ -138,11 +138,11 @@ def _server_credentials(settings: Settings) -> grpc.ServerCredentials:
         read_pem(settings.grpc_tls_cert, "GRPC_TLS_CERT"),
     )
     authority = read_pem(settings.grpc_tls_ca, "GRPC_TLS_CA") if settings.grpc_tls_ca else None
-    _check_pair(settings)
+    check_pair(settings)
     return grpc.ssl_server_credentials([pair], authority, require_client_auth=authority is not None)
 
 
-def _check_pair(settings: Settings) -> None:
+def check_pair(settings: Settings) -> None:
     """ConfigError when key and certificate do not belong together: gRPC would only say that it cannot bind."""
     try:
         # The empty passphrase keeps OpenSSL from asking for one on the terminal.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -26,29 +27,44 @@ def setting(default: Any, help: str, *, why: str = "", secret: bool = False, kin
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def read(field: dataclasses.Field, name: str, text: str) -> Any:
-    """The value of a setting from its text; ConfigError names the variable and what it takes."""
+def read(field: dataclasses.Field, name: str, text: str, where: str = "") -> Any:
+    """The value of a setting from its text; ConfigError names the variable, `where` it stands, and what it takes."""
     try:
         value = _reader(field)(text.strip())
     except ValueError:
-        raise ConfigError(f"{name}={shown(field, text)} is not valid", f"It takes {takes(field)}") from None
-    check(field, name, value)
+        raise _refusal(field, name, text, where, "is not valid") from None
+    check(field, name, value, where)
     return value
 
 
-def check(field: dataclasses.Field, name: str, value: Any) -> None:
+def check(field: dataclasses.Field, name: str, value: Any, where: str = "") -> None:
     """Range and choices."""
     limits = field.metadata
     choices = limits.get("choices")
     if choices and value not in choices:
-        raise ConfigError(f"{name}={shown(field, value)} is not one of the choices", f"It takes {takes(field)}")
+        close = difflib.get_close_matches(value.lower(), [choice.lower() for choice in choices], n=1)
+        meant = next((choice for choice in choices if close and choice.lower() == close[0]), "")
+        raise _refusal(
+            field, name, value, where, "is not one of the choices", f"did you mean {meant}?" if meant else ""
+        )
     pattern = limits.get("pattern")
     if pattern and not re.fullmatch(pattern[0], value):
-        raise ConfigError(f"{name}={shown(field, value)} is not valid", f"It takes {takes(field)}")
+        raise _refusal(field, name, value, where, "is not valid")
     low, high = limits.get("low"), limits.get("high")
     # Written so that NaN, which compares false with everything, is out of range.
     if (low is not None and not value >= low) or (high is not None and not value <= high):
-        raise ConfigError(f"{name}={shown(field, value)} is out of range", f"It takes {takes(field)}")
+        raise _refusal(field, name, value, where, "is out of range")
+
+
+def _refusal(field: dataclasses.Field, name: str, value: Any, where: str, what: str, meant: str = "") -> ConfigError:
+    place = f" in {where}" if where else ""
+    way_out = f"It takes {takes(field)}" + (f"; {meant}" if meant else "")
+    return ConfigError(f"{name}={_on_one_line(shown(field, value))}{place} {what}", way_out)
+
+
+def _on_one_line(text: str) -> str:
+    """As it is, or with escapes when a terminal would not show it as it is."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
 
 
 def takes(field: dataclasses.Field) -> str:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
+import errno
 import logging
 import os
 import resource
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import structlog
 
@@ -17,6 +21,9 @@ from dbmazz import VERSION
 from dbmazz.v1 import types_pb2
 
 _START_NS = time.time_ns()
+
+# Disk full, quota used up, largest size of a file reached.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def configure_logging(level: str = "INFO", form: str = "console") -> None:
@@ -31,8 +38,45 @@ def configure_logging(level: str = "INFO", form: str = "console") -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(FullDisk(sys.stderr)),
     )
+
+
+class FullDisk:
+    """A stream for logs that outlives a full disk: what cannot be written is counted and told once there is room again.
+
+    A service that ended because its log cannot be written would turn a full disk into an outage. Anything else, like a pipe
+    that nobody reads any more, is an error as ever.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._late = 0
+
+    def write(self, text: str) -> None:
+        """As the stream's own."""
+        with self._tolerant():
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """As the stream's own; called once for each line."""
+        written = False
+        with self._tolerant():
+            self._stream.flush()
+            written = True
+        if not written:
+            self._late += 1
+        elif self._late:
+            late, self._late = self._late, 0
+            self.write(f"{late} lines of this log came late or not at all: the disk was full\n")
+
+    @contextlib.contextmanager
+    def _tolerant(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
 
 
 def replica_name() -> str:

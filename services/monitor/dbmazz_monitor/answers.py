@@ -12,6 +12,7 @@ from dbmazz_monitor.protocol.sample import (
     Facts,
     Lane,
     LoaderFacts,
+    Pending,
     ReaderFacts,
     Replica,
     Signature,
@@ -21,13 +22,14 @@ from dbmazz_monitor.protocol.sample import (
     TransformerFacts,
 )
 
+# By name, so that a state which only one side knows is not an error.
 _STATES = {
-    types_pb2.SERVICE_STATE_STARTING: State.STARTING,
-    types_pb2.SERVICE_STATE_RUNNING: State.RUNNING,
-    types_pb2.SERVICE_STATE_RETRYING: State.RETRYING,
-    types_pb2.SERVICE_STATE_DRAINING: State.DRAINING,
-    types_pb2.SERVICE_STATE_STOPPED: State.STOPPED,
-    types_pb2.SERVICE_STATE_PAUSED: State.PAUSED,
+    number: State(word)
+    for name, number in types_pb2.ServiceState.items()
+    if (word := name.removeprefix("SERVICE_STATE_").lower()) in {str(state) for state in State}
+}
+_LANE_STATES = {
+    number: name.removeprefix("LANE_STATE_").lower() for name, number in transformer_pb2.LaneState.items() if number
 }
 
 
@@ -65,23 +67,26 @@ def _reader(answer: reader_pb2.ReaderServiceGetStatusResponse) -> Facts:
         retained_bytes_limit=answer.retained_bytes_limit,
         transformers=tuple(answer.transformers),
         warnings=tuple(answer.warnings),
-        slot=Slot(slot.wal_status, slot.retained_wal_bytes, slot.restart_lsn, slot.confirmed_flush_lsn),
+        slot=Slot(
+            slot.wal_status,
+            slot.retained_wal_bytes,
+            slot.restart_lsn,
+            slot.confirmed_flush_lsn,
+            slot.safe_wal_bytes if slot.HasField("safe_wal_bytes") else None,
+            slot.read_time.ToNanoseconds() / 1e9,
+            answer.slot,
+        ),
+        pending=tuple(
+            Pending(lane.lane, _milliseconds(lane, "oldest_commit_time"), lane.pending_bytes, lane.batch_count)
+            for lane in answer.pending_lanes
+        ),
     )
 
 
 def _transformer(answer: transformer_pb2.TransformerServiceGetStatusResponse) -> Facts:
     return TransformerFacts(
         epoch=answer.epoch,
-        lanes=tuple(
-            Lane(
-                lane=lane.lane,
-                table=lane.table,
-                state=transformer_pb2.LaneState.Name(lane.state).removeprefix("LANE_STATE_").lower(),
-                pending_bytes=lane.pending_bytes,
-                message=lane.message,
-            )
-            for lane in answer.lanes
-        ),
+        lanes=tuple(_lane(lane) for lane in answer.lanes),
         row_count=answer.row_count,
         folded_row_count=answer.folded_row_count,
         loaded_row_count=answer.loaded_row_count,
@@ -89,7 +94,27 @@ def _transformer(answer: transformer_pb2.TransformerServiceGetStatusResponse) ->
         partial_load_count=answer.partial_load_count,
         partial_row_count=answer.partial_row_count,
         policy_value_count=answer.policy_value_count,
+        pending_bytes_limit=answer.pending_bytes_limit,
     )
+
+
+def _lane(lane: transformer_pb2.LaneStatus) -> Lane:
+    return Lane(
+        lane=lane.lane,
+        table=lane.table,
+        state=_LANE_STATES.get(lane.state, "unknown"),
+        pending_bytes=lane.pending_bytes,
+        message=lane.message,
+        generation=lane.generation,
+        pending_rows=lane.pending_row_count,
+        oldest_ms=_milliseconds(lane, "oldest_pending_commit_time"),
+        last_load_ms=_milliseconds(lane, "last_load_time"),
+    )
+
+
+def _milliseconds(message: Any, field: str) -> int:
+    """A time since 1970; 0 when it is not set."""
+    return getattr(message, field).ToMilliseconds() if message.HasField(field) else 0
 
 
 def _loader(answer: Any) -> Facts:
@@ -103,6 +128,7 @@ def _loader(answer: Any) -> Facts:
         rows_unaccounted=answer.rows_unaccounted,
         body_bytes=answer.body_bytes,
         running_load_count=answer.running_load_count,
+        running_load_limit=answer.running_load_limit,
         latency_counts=tuple(latency.counts),
         latency_max_ms=histogram.max_ms,
         target_version=answer.target_version,
@@ -113,6 +139,7 @@ def _checkpoint(answer: Any) -> Facts:
     return CheckpointFacts(
         stored=tuple((slot.checkpoint.slot, slot.checkpoint.confirmed_lsn) for slot in answer.slots),
         waiting_batch_count=sum(slot.waiting_batch_count for slot in answer.slots),
+        loaded_row_count=sum(slot.loaded_row_count for slot in answer.slots),
     )
 
 
@@ -136,6 +163,7 @@ def _table(table: reader_pb2.ReplicatedTable) -> Table:
         preexisting_row_estimate=table.preexisting_row_estimate,
         transformer=table.transformer,
         warning=table.warning,
+        lane=table.lane,
     )
 
 

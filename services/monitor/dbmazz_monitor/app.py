@@ -1,11 +1,11 @@
-"""The monitor: one task that asks the ring, two that count, and the web server that shows it."""
+"""The monitor as a process: what is watched, a web server that shows it, and metrics."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
@@ -13,20 +13,23 @@ from dbmazz.config import Settings
 from dbmazz.errors import ConfigError
 from dbmazz.process import announce, run_service, stop_on_signals
 
-from dbmazz_monitor.counts import SOURCE_EVERY_S, TARGET_EVERY_S, Counting
-from dbmazz_monitor.feed import Feed
-from dbmazz_monitor.protocol.history import History
-from dbmazz_monitor.protocol.sample import SourceCount, TargetCount
-from dbmazz_monitor.protocol.view import view
-from dbmazz_monitor.ring import Ring
-from dbmazz_monitor.source import SourceCounter
-from dbmazz_monitor.target import TargetCounter
+from dbmazz_monitor.measuring import measure
+from dbmazz_monitor.watch import (
+    SAMPLE_EVERY_S,
+    SourceCounting,
+    TargetCounting,
+    Watch,
+    source_counting,
+    target_counting,
+)
 from dbmazz_monitor.web import application
+
+if TYPE_CHECKING:
+    from dbmazz.exposing import Endpoint
 
 log = structlog.get_logger("dbmazz.monitor")
 
 LISTEN = "127.0.0.1:8080"
-SAMPLE_EVERY_S = 1.0
 _LOOPBACK = ("127.", "localhost", "::1")
 
 
@@ -43,65 +46,49 @@ def main() -> int:
     return run_service("monitor", run)
 
 
-def source_counting(settings: Settings) -> Counting[SourceCount]:
-    """Counts PostgreSQL, or says that SOURCE_URL is missing."""
-    counter = SourceCounter(settings.source_url) if settings.source_url else None
-    return Counting("source", counter, SOURCE_EVERY_S, "Source: SOURCE_URL is not set")
-
-
-def target_counting(settings: Settings) -> Counting[TargetCount]:
-    """Counts StarRocks, or says that SINK_URL is missing."""
-    s = settings
-    counter = None
-    if s.sink_url:
-        counter = TargetCounter(s.sink_url, s.sink_port, s.sink_user, s.sink_password, s.sink_database)
-    return Counting("target", counter, TARGET_EVERY_S, "Target: SINK_URL is not set")
-
-
 class Monitor:
-    """Owns the tasks. Drain order: tasks, then the open pages, the web server, the channels."""
+    """Owns the tasks. Drain order: tasks and open pages, the web server, the metrics."""
 
     def __init__(
         self,
         settings: Settings,
-        source: Counting[SourceCount],
-        target: Counting[TargetCount],
+        source: SourceCounting,
+        target: TargetCounting,
         *,
         sample_every_s: float = SAMPLE_EVERY_S,
     ) -> None:
         self._listen = settings.listen or LISTEN
-        self._ring = Ring(settings)
-        self._source = source
-        self._target = target
-        self._every_s = sample_every_s
-        self._history = History()
-        self.feed = Feed(time.monotonic())
+        self._metrics_port = settings.metrics_port
+        self._watch = Watch(settings, source, target, sample_every_s=sample_every_s)
+        self.feed = self._watch.feed
 
     async def run(self, stop: asyncio.Event, bound: Callable[[str], None]) -> None:
         """Binds, calls `bound` with host:port, and serves until `stop` is set."""
         runner = web.AppRunner(application(self.feed), access_log=None, shutdown_timeout=2.0)
         await runner.setup()
+        metrics: Endpoint | None = None
         try:
-            bound(await _bind(runner, self._listen))
+            address = await _bind(runner, self._listen)
+            metrics = self._serve_metrics()
+            bound(address)
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(work) for work in (self._sample(), self._source.run(), self._target.run())]
+                watching = group.create_task(self._watch.run())
                 await stop.wait()
-                for task in tasks:
-                    task.cancel()
+                watching.cancel()
         finally:
             self.feed.close()
             await runner.cleanup()
-            await self._ring.close()
+            if metrics is not None:
+                metrics.close()
 
-    async def _sample(self) -> None:
-        while True:
-            started = time.monotonic()
-            sample = await self._ring.sample()
-            for counting in (self._source, self._target):
-                counting.want(sample.tables)
-            state = view(sample, self._history.add(sample), self._source.latest, self._target.latest)
-            self.feed.publish(state, self._history.points(), time.monotonic())
-            await asyncio.sleep(max(0.0, started + self._every_s - time.monotonic()))
+    def _serve_metrics(self) -> Endpoint | None:
+        if not self._metrics_port:
+            return None
+        # Here and not above: who does not ask for metrics does not pay for loading the library.
+        from dbmazz.exposing import Endpoint
+
+        host = self._listen.rpartition(":")[0]
+        return Endpoint("monitor", host, self._metrics_port, lambda: measure(self._watch))
 
 
 async def _bind(runner: web.AppRunner, listen: str) -> str:

@@ -24,14 +24,15 @@ from dbmazz.v1 import (
 )
 
 from dbmazz_monitor import answers
-from dbmazz_monitor.protocol.sample import SERVICES, Replica, RingSample, Signature, State, Table
+from dbmazz_monitor.protocol.sample import SERVICES, ReaderFacts, Replica, RingSample, Signature, State, Table
 
 T = TypeVar("T")
 
 log = structlog.get_logger("dbmazz.monitor")
 
 DEADLINE_S = 2.0
-# Tables and signatures change slowly and their answers are long.
+# Tables and signatures are listed as often as everything else while they are few; the answers about many are long.
+FEW_TABLES = 200
 LISTS_EVERY_S = 3.0
 
 _STUBS = {
@@ -52,6 +53,8 @@ class Ring:
         self._deadline_s = deadline_s
         self._lists_every_s = lists_every_s
         self._lists_at_s = float("-inf")
+        self._listed_at_s: float | None = None
+        self._epoch = 0
         self._channels: dict[tuple[str, str], grpc.aio.Channel] = {}
         self._states: dict[tuple[str, str], State] = {}
         self._tables: tuple[Table, ...] = ()
@@ -64,7 +67,7 @@ class Ring:
         replicas = tuple(replica for service in found for replica in service)
         await self._forget({(replica.service, replica.address) for replica in replicas})
         self._log_changes(replicas)
-        if time.monotonic() - self._lists_at_s >= self._lists_every_s:
+        if self._lists_due(replicas):
             await self._refresh_lists(replicas)
         return RingSample(
             at_s=time.monotonic(),
@@ -73,6 +76,7 @@ class Ring:
             tables=self._tables,
             signatures=self._signatures,
             notes=self._notes,
+            listed_at_s=self._listed_at_s,
         )
 
     async def close(self) -> None:
@@ -97,14 +101,22 @@ class Ring:
             return Replica(service, address, State.DOWN, self._why(error, address))
         return answers.replica(service, address, answer)
 
+    def _lists_due(self, replicas: tuple[Replica, ...]) -> bool:
+        """Also when the reader has begun anew: its lanes have other numbers then."""
+        epoch = max((r.facts.epoch for r in replicas if isinstance(r.facts, ReaderFacts)), default=self._epoch)
+        began, self._epoch = epoch != self._epoch, epoch
+        few = len(self._tables) <= FEW_TABLES
+        return began or few or time.monotonic() - self._lists_at_s >= self._lists_every_s
+
     async def _refresh_lists(self, replicas: tuple[Replica, ...]) -> None:
         up = [replica for replica in replicas if replica.state is not State.DOWN]
         readers = [self._stub("reader", r.address) for r in up if r.service == "reader"]
         transformers = [self._stub("transformer", r.address) for r in up if r.service == "transformer"]
         notes: list[str] = []
         if readers:
-            listed = await self._list(reader_pb2.ListTablesRequest(), [readers[0].ListTables])
-            self._tables = answers.tables(listed[0]) if listed else self._tables
+            request = reader_pb2.ListTablesRequest(without_columns=True)
+            if listed := await self._list(request, [readers[0].ListTables]):
+                self._tables, self._listed_at_s = answers.tables(listed[0]), time.monotonic()
             notes += [] if listed else ["The reader does not list its tables just now: the list may be old"]
         if transformers:
             calls = [stub.ListSignatures for stub in transformers]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 import structlog
 from aiohttp import web
@@ -26,7 +27,13 @@ NAME_SHOWN = 130
 # No sample for this long means that the monitor itself is stuck.
 STUCK_S = 15.0
 
-_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
+}
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -45,10 +52,10 @@ def application(feed: Feed) -> web.Application:
     app.add_routes(
         [
             web.get("/", _index),
-            web.get("/static/{name}", _static),
+            web.get("/static/{name:.+}", _static),
             web.get("/events", _events),
             web.get("/api/state", _state),
-            web.get("/api/tables/{name:.+}", _table),
+            web.get("/api/tables/{name:(?s:.+)}", _table),
             web.get("/healthz", _healthz),
         ]
     )
@@ -78,12 +85,20 @@ async def _static(request: web.Request) -> web.Response:
 
 
 def _file(name: str) -> web.Response:
-    """A file of the page, by its plain name: whatever is no file right in that folder is not found."""
-    known = {entry.name: entry for entry in (files("dbmazz_monitor") / "page").iterdir() if entry.is_file()}
+    """A file of the page, by its path in that folder: whatever is no file there is not found."""
+    known = dict(_page_files(files("dbmazz_monitor") / "page"))
     suffix = name[name.rfind(".") :]
     if name not in known or suffix not in _TYPES:
         raise web.HTTPNotFound(text=f"no such file: the page has {', '.join(sorted(known))}\n")
     return web.Response(body=known[name].read_bytes(), content_type=_TYPES[suffix], charset="utf-8")
+
+
+def _page_files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _page_files(entry, f"{prefix}{entry.name}/")
+        else:
+            yield prefix + entry.name, entry
 
 
 async def _state(request: web.Request) -> web.Response:

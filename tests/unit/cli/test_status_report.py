@@ -5,9 +5,16 @@ from dbmazz.v1 import checkpoint_pb2, loader_pb2, reader_pb2, transformer_pb2, t
 from dbmazz_cli import status_report
 from dbmazz_cli.inquiry import Answer, totals
 
+NOW_S = 1_795_175_003.5
+
 
 def common(service: str, state: int = types_pb2.SERVICE_STATE_RUNNING, error: str = "") -> types_pb2.ServiceStatus:
-    return types_pb2.ServiceStatus(service=service, state=state, last_error=error, rss_bytes=5_000_000_000)
+    made = types_pb2.ServiceStatus(
+        service=service, replica="host-7", version="0.1.0", state=state, last_error=error, rss_bytes=5_000_000_000
+    )
+    made.start_time.FromSeconds(round(NOW_S) - 7500)
+    made.cpu_time.FromMilliseconds(61_500)
+    return made
 
 
 def loader(lags: list[float], **counters: int) -> Answer:
@@ -73,7 +80,7 @@ def test_totals_are_over_all_replicas() -> None:
 
 
 def test_people_read_what_matters() -> None:
-    text = "\n".join(status_report.lines(ring()))
+    text = "\n".join(status_report.lines(ring(), NOW_S))
     assert not status_report.healthy(ring()), "a table is parked"
     for words in (
         "warning: w",
@@ -83,6 +90,9 @@ def test_people_read_what_matters() -> None:
         "lane 1 public.t: parked, 3 rows wait: StarRocks refuses",
         "t without body: 2 loads, 9 rows",
         "rows unaccounted: 1",
+        "host-7, version 0.1.0, up 2 h 5 min, CPU time 61 s, memory 5.0 GB",
+        "commit to visible: p50 11 ms, p99 ",
+        "max 1.00 s",
     ):
         assert words in text
     assert "is down" not in text
@@ -94,7 +104,7 @@ def test_what_is_down_or_has_given_up_is_said() -> None:
     )
     answers = [Answer("reader", "127.0.0.1:1", stopped), Answer("loader", "127.0.0.1:3", error="no answer within 2 s")]
     assert not status_report.healthy(answers)
-    text = status_report.lines(answers)
+    text = status_report.lines(answers, NOW_S)
     assert "the reader at 127.0.0.1:1 is down: the slot is lost" in text
     assert "the loader at 127.0.0.1:3 is down: no answer within 2 s" in text
 
@@ -107,3 +117,20 @@ def test_the_document_has_percentiles_instead_of_buckets() -> None:
     assert services["reader"]["tables"][0]["name"] == "public.t"
     assert services["transformer"]["signatures"][0]["absent_columns"] == ["body"]
     assert services["checkpoint"]["status"]["store"] == "sqlite"
+
+
+def test_what_could_not_be_listed_and_what_nobody_has_measured_is_said() -> None:
+    reader = reader_pb2.ReaderServiceGetStatusResponse(status=common("reader"))
+    answers = [Answer("reader", "127.0.0.1:1", reader, error="no answer within 2 s"), loader([])]
+    assert status_report.healthy(answers)
+    text = status_report.lines(answers, NOW_S)
+    assert "  its lists are not known: no answer within 2 s" in text
+    assert "  commit to visible: nothing loaded yet" in text
+
+
+def test_a_hostile_name_does_nothing_to_the_terminal() -> None:
+    answers = ring()
+    answers[0].detail.tables[0].name = "public.\x1b[31mred\u202e\n"
+    text = status_report.lines(answers, NOW_S)
+    assert all(line.isprintable() for line in text)
+    assert any(r"public.\x1b[31mred\u202e\n -> t" in line for line in text)

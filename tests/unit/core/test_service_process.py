@@ -79,7 +79,20 @@ def test_errors_of_ours_out_of_tasks_are_one_line_each(tmp_path: Path):
 def test_a_bad_setting_is_one_line(tmp_path: Path):
     code, lines = outcome(tmp_path, "serve", FLUSH_SIZE="many")
     assert code == 2
-    assert lines == ["dbmazz loader: FLUSH_SIZE=many is not valid. It takes a whole number from 1 to 1000000"]
+    assert lines == [
+        "dbmazz loader: FLUSH_SIZE=many in the environment is not valid. It takes a whole number from 1 to 1000000"
+    ]
+
+
+def test_all_bad_settings_are_told_at_once(tmp_path: Path):
+    (tmp_path / ".env").write_text("FLUSH_SIZE=many\nSINK_PROT=9030\n")
+    code, lines = outcome(tmp_path, "serve", LOG_LEVEL="loud")
+    assert code == 2
+    assert [line.partition(" in ")[0] for line in lines] == [
+        "dbmazz loader: FLUSH_SIZE=many",
+        "dbmazz loader: LOG_LEVEL=loud",
+        "dbmazz loader: SINK_PROT",
+    ]
 
 
 def test_a_defect_keeps_its_traceback(tmp_path: Path):

@@ -79,6 +79,7 @@ def test_yaml_values_as_the_variables_would_have_them(tmp_path):
         ("SINK_PASWORD", "Did you mean SINK_PASSWORD?"),
         ("FLUSH_INTERVAL", "Did you mean FLUSH_INTERVAL_MS?"),
         ("GRPC_TLS_CERTIFICATE", "Did you mean GRPC_TLS_CERT?"),
+        ("DBMAZZ_CONFIGS", "Did you mean DBMAZZ_CONFIG?"),
         ("DBMAZZ_WHATEVER_ELSE", "`dbmazz config` lists all settings"),
     ],
 )
@@ -89,10 +90,10 @@ def test_unknown_names_in_the_environment(tmp_path, name, says):
 
 def test_unknown_names_in_files(tmp_path):
     (tmp_path / ".env").write_text("FLUSH_SIZ=2\n")
-    assert "FLUSH_SIZ in .env is not a setting" in refused(tmp_path)
+    assert "FLUSH_SIZ in line 1 of .env is not a setting" in refused(tmp_path)
     (tmp_path / ".env").unlink()
     (tmp_path / "ring.yaml").write_text("path: /bin\n")
-    assert "PATH in ring.yaml is not a setting" in refused(tmp_path, DBMAZZ_CONFIG="ring.yaml")
+    assert "PATH in line 1 of ring.yaml is not a setting" in refused(tmp_path, DBMAZZ_CONFIG="ring.yaml")
 
 
 def test_names_of_others_pass(tmp_path):
@@ -133,7 +134,7 @@ def test_names_of_others_pass(tmp_path):
 )
 def test_values_that_do_not_fit_name_the_variable_and_what_it_takes(tmp_path, name, value, says):
     message = refused(tmp_path, **{name: value})
-    assert message.startswith(f"{name}={value} is ")
+    assert message.startswith(f"{name}={value} in the environment is ")
     assert says in message
 
 
@@ -162,7 +163,7 @@ def test_false(tmp_path, text):
         (b"- a\n- b\n", "is not a mapping"),
         (b"just words", "is not a mapping"),
         (b"\xff\xfe\x00binary", "cannot be read"),
-        (b"sink_url: {host: fe}\n", "sink_url in ring.yaml is a mapping"),
+        (b"sink_url: {host: fe}\n", "sink_url in line 1 of ring.yaml is a mapping"),
     ],
 )
 def test_yaml_files_that_are_none(tmp_path, content, says):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from dbmazz.v1 import (
     transformer_pb2_grpc,
     types_pb2,
 )
+from dbmazz_monitor.counts import Round
 from dbmazz_monitor.protocol.sample import Table
 
 ADD = {
@@ -199,19 +200,26 @@ async def fake_ring() -> AsyncIterator[FakeRing]:
 
 
 class FakeCounter:
-    """Answers with what the test sets; `error` is raised instead. `rounds` holds the tables of every call."""
+    """Answers with what the test sets; `error` is raised instead. `rounds` holds the tables of every call.
 
-    def __init__(self, counts: dict[str, Any]) -> None:
+    `seen`: what is there, as SourceSeen or TargetSeen.
+    """
+
+    def __init__(self, counts: dict[str, Any], seen: Any = None) -> None:
         self.counts = counts
+        self.seen = seen
+        self.marks: dict[str, Any] = {}
         self.error: DbmazzError | None = None
         self.rounds: list[list[str]] = []
         self.closed = False
 
-    async def count(self, tables: Sequence[Table]) -> dict[str, Any]:
+    async def round(self, tables: Sequence[Table], marks: Mapping[str, Hashable]) -> Round:
         self.rounds.append([table.name for table in tables])
+        self.marks = dict(marks)
         if self.error:
             raise self.error
-        return {table.name: self.counts[table.name] for table in tables if table.name in self.counts}
+        counts = {table.name: self.counts[table.name] for table in tables if table.name in self.counts}
+        return Round(counts, self.seen, len(counts))
 
     async def close(self) -> None:
         self.closed = True

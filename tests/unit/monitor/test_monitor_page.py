@@ -1,26 +1,26 @@
-"""The served page: routes, stream, health, headers, and that nothing is fetched from elsewhere."""
+"""The served page: routes, stream, health, headers, metrics."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
-import re
 from collections.abc import AsyncIterator
-from importlib.resources import files
+from urllib.parse import quote
 
 import aiohttp
 import pytest
 from dbmazz.config import Settings
 from dbmazz.errors import ConfigError
-from dbmazz_monitor.app import Monitor, source_counting, target_counting
+from dbmazz_monitor.app import Monitor
 from dbmazz_monitor.counts import Counting
-from dbmazz_monitor.protocol.sample import SourceCount, TargetCount
+from dbmazz_monitor.protocol.sample import SourceCount, SourceSeen, SourceTable, TargetCount, TargetSeen
+from dbmazz_monitor.watch import source_counting, target_counting, watching
 
+from tests.fixtures.ring import free_port
+from tests.fixtures.scraping import scrape
 from tests.fixtures.waiting import wait_until
-from tests.unit.monitor.fake_ring import FakeCounter, FakeRing, fake_ring
-
-PAGE = files("dbmazz_monitor") / "page"
+from tests.unit.monitor.fake_ring import FakeCounter, FakeRing, fake_ring, listed
 
 
 class Served:
@@ -141,6 +141,143 @@ async def test_counts_reach_the_page(fakes: FakeRing):
     assert target.closed
 
 
+# Every one of them can be a table of PostgreSQL: markup, quotes, line breaks, right-to-left marks, 63 bytes.
+HOSTILE = [
+    """public."><script>alert(1)</script>""",
+    "public.it's `quoted` \\ %s %(x)s {0}",
+    "public.two\nlines\r\nevent: state\ndata: {}",
+    "public.\u202egnp.exe\u2066\u200f\u2028",
+    "public.a/b?c=d#e&f+g h;i",
+    "sch.ema.ta.ble",
+    "public." + "ü" * 31,
+    "public.../../etc",
+]
+
+
+async def test_hostile_names_stay_what_they_are(fakes: FakeRing):
+    fakes.tables = listed(*HOSTILE)
+    async with serving(fakes.settings()) as served, served.events() as events, asyncio.timeout(20):
+        async for name, tables in events:
+            if name == "tables" and tables["rows"]:
+                break
+        assert sorted(row["name"] for row in tables["rows"]) == sorted(HOSTILE)
+        for name in HOSTILE:
+            async with served.session.get(f"{served.base}/api/tables/{quote(name, safe='')}") as response:
+                assert (await response.json())["table"]["name"] == name
+
+
+async def test_one_table_and_none(fakes: FakeRing):
+    async with serving(fakes.settings()) as served:
+
+        async def orders() -> dict | None:
+            async with served.session.get(f"{served.base}/api/tables/public.orders") as response:
+                return await response.json() if response.status == 200 else None
+
+        found = await wait_until(orders)
+        assert found["table"]["target"] == "orders"
+        assert [(one["absent"], one["rows"]) for one in found["signatures"]] == [([], 860), (["payload"], 40)]
+        assert (found["lane"]["lane"], found["lane"]["state"], found["lane"]["transformer"]) == (1, "loading", "host-1")
+        for name in ("public.none", *HOSTILE, "%", "x" * 5000):
+            async with served.session.get(f"{served.base}/api/tables/{quote(name, safe='')}") as response:
+                text = await response.text()
+                assert (response.status, response.content_type) == (404, "text/plain")
+                assert text.startswith('no table "') and text.count("\n") == 1 and "\r" not in text
+                assert len(text) < 1000
+                assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_tables_travel_as_changes(fakes: FakeRing):
+    async with serving(fakes.settings()) as served, served.events() as events, asyncio.timeout(20):
+        known: dict[str, int] = {}
+
+        async def until(wanted: dict[str, int]) -> dict:
+            """The `tables` event that brings what is known to `wanted`: events of each table."""
+            async for name, told in events:
+                if name == "state":
+                    assert "rows" not in told["tables"]
+                if name != "tables":
+                    continue
+                if told["all"]:
+                    known.clear()
+                known.update({row["name"]: row["events"] for row in told["rows"]})
+                for gone in told["removed"]:
+                    known.pop(gone, None)
+                if known == wanted:
+                    return told
+            raise AssertionError("the stream ended")
+
+        await until({"public.orders": 500, "sales.items": 500})
+        fakes.tables.tables[0].row_count = 501
+        changed = await until({"public.orders": 501, "sales.items": 500})
+        assert (changed["all"], [row["name"] for row in changed["rows"]]) == (False, ["public.orders"])
+        fakes.tables = listed("public.orders", "public.new")
+        changed = await until({"public.orders": 500, "public.new": 500})
+        assert (changed["all"], changed["removed"]) == (False, ["sales.items"])
+
+
+async def test_tables_are_found_in_both_databases_without_a_ring(unused_tcp_port_factory):
+    addresses = {
+        f"{service}_address": f"127.0.0.1:{unused_tcp_port_factory()}"
+        for service in ("reader", "transformer", "loader", "checkpoint")
+    }
+    source = FakeCounter({"public.a": SourceCount(3, exact=True)}, SourceSeen({"public.a": SourceTable("public", "a")}))
+    target = FakeCounter({"public.a": TargetCount(2, None)}, TargetSeen({"a": frozenset()}))
+    counting = Counting("source", source, 0.05), Counting("target", target, 0.05)
+    async with serving(Settings(listen="127.0.0.1:0", **addresses), *counting) as served:
+
+        async def row() -> dict | None:
+            rows = (await served.state()).get("tables", {}).get("rows")
+            return rows[0] if rows and rows[0]["target_rows"] is not None else None
+
+        found = await wait_until(row)
+        assert (found["name"], found["replicated"], found["audit"]) == ("public.a", False, False)
+        assert (found["source_rows"], found["target_rows"], found["deleted_rows"]) == (3, 2, None)
+
+
+async def test_states_without_a_web_server(fakes: FakeRing):
+    async with asyncio.timeout(20), watching(fakes.settings(), sample_every_s=0.02) as feed:
+        async for state in feed.states():
+            if len(state["tables"]["rows"]) == 2 and feed.number > 3:
+                break
+        assert feed.table("public.orders")["lane"]["lane"] == 1
+    assert feed.closed
+
+
+async def test_metrics(fakes: FakeRing):
+    source = FakeCounter({"public.orders": SourceCount(12, exact=True)}, SourceSeen({}))
+    target = FakeCounter({"public.orders": TargetCount(11, 1)})
+    counting = Counting("source", source, 0.05), Counting("target", target, 0.05)
+    slot = fakes.answers["reader"].slot_status
+    slot.safe_wal_bytes = 1_000_000
+    slot.read_time.GetCurrentTime()
+    port = free_port()
+    async with serving(fakes.settings(metrics_port=port), *counting) as served, served.events():
+
+        async def growing() -> object:
+            slot.retained_wal_bytes += 1000
+            slot.read_time.GetCurrentTime()
+            found = await scrape(port)
+            return (
+                found if found("dbmazz_target_rows", table="orders") and found.of("dbmazz_slot_loss_seconds") else None
+            )
+
+        found = await wait_until(growing)
+        found.assert_declared("monitor")
+        assert found.of("dbmazz_source_rows") == {("orders",): 12}
+        assert found.of("dbmazz_target_rows") == {("orders",): 11}
+        assert found.of("dbmazz_deleted_rows") == {("orders",): 1}
+        assert found.of("dbmazz_table_lag_seconds") == {("orders",): 0, ("sales__items",): 0}
+        assert found("dbmazz_slot_safe_wal_bytes", slot="dbmazz_slot") == 1_000_000
+        assert found("dbmazz_monitor_database_up", side="source") == 1
+        assert found("dbmazz_monitor_database_up", side="target") == 0  # nobody has looked
+        assert found("dbmazz_monitor_replica_up", service="loader", address=fakes.addresses["loader"]) == 1
+        assert found("dbmazz_monitor_tables", level="ok") == 2
+        assert found("dbmazz_monitor_listeners") == 1
+        assert found("dbmazz_monitor_samples_total") > 1
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await scrape(port)
+
+
 async def test_routes_and_headers(fakes: FakeRing):
     async with serving(fakes.settings()) as served:
         for path, kind in (
@@ -200,36 +337,3 @@ async def test_a_taken_port_is_one_clear_error(fakes: FakeRing):
         monitor = Monitor(settings, source_counting(settings), target_counting(settings))
         with pytest.raises(ConfigError, match="another process has it"):
             await monitor.run(asyncio.Event(), lambda address: None)
-
-
-def test_nothing_is_fetched_from_elsewhere():
-    namespace = "http://www.w3.org/2000/svg"  # a name, not an address
-    names = [entry.name for entry in PAGE.iterdir()]
-    assert {"index.html", "app.js", "style.css"} <= set(names)
-    for entry in PAGE.iterdir():
-        text = entry.read_text().replace(namespace, "")
-        assert not re.search(r"https?:|wss?:|//[a-z0-9-]+\.[a-z]|@import|url\((?!#)", text), entry.name
-    html = (PAGE / "index.html").read_text()
-    for reference in re.findall(r'(?:src|href)="([^"#]+)"', html):
-        name = reference.removeprefix("static/")
-        assert name in names or reference == "api/state", reference
-    assert not re.search(r"<script(?! type=\"module\" src)|<style|\son\w+=|\sstyle=", html)
-
-
-def test_scripts_import_only_files_that_are_there():
-    names = {entry.name for entry in PAGE.iterdir()}
-    for entry in PAGE.iterdir():
-        if entry.name.endswith(".js"):
-            text = entry.read_text()
-            assert "innerHTML" not in text
-            for imported in re.findall(r'from "\./([^"]+)"', text):
-                assert imported in names, f"{entry.name} imports {imported}"
-
-
-def test_every_id_that_the_scripts_look_up_is_on_the_page():
-    html = (PAGE / "index.html").read_text()
-    ids = set(re.findall(r'id="([^"]+)"', html))
-    for entry in PAGE.iterdir():
-        if entry.name.endswith(".js"):
-            for ident in re.findall(r'(?:find|getElementById)\("([^"]+)"\)', entry.read_text()):
-                assert ident in ids, f"{entry.name} looks up {ident}"

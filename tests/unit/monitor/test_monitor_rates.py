@@ -80,7 +80,7 @@ def test_history_measures_and_keeps_five_minutes():
     assert list(measures.cpu.values()) == [250.0, 0.0]
     points = history.points()
     assert (points[0]["t"], points[-1]["t"]) == (99_000, 399_000)
-    assert points[-1] == {"t": 399_000, "events": 3000.0, "loaded": 3000.0, "lag": 7, "p99": None}
+    assert points[-1] == {"t": 399_000, "events": 3000.0, "loaded": 3000.0, "lag": 7, "p99": None, "lag_ms": 0}
 
 
 def test_history_leaves_a_gap_while_the_reader_is_down_and_no_jump_at_a_new_epoch():

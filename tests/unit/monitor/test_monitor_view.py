@@ -71,7 +71,17 @@ def test_all_is_well():
     numbers = made["numbers"]
     assert (numbers["rows_in"], numbers["rows_loaded"], numbers["partial_loads"]) == (9, 8, 2)
     assert (numbers["confirmed_lsn"], numbers["stored_lsn"]) == ("0/10", "0/10")
-    assert numbers["slot"] == {"name": "s", "wal_status": "reserved", "level": "ok", "retained_wal_bytes": 1024}
+    assert numbers["slot"] == {
+        "name": "s",
+        "wal_status": "reserved",
+        "level": "ok",
+        "retained_wal_bytes": 1024,
+        "restart_lsn": None,
+        "confirmed_flush_lsn": None,
+        "safe_wal_bytes": None,
+        "growth_bytes_per_s": None,
+        "loss_in_s": None,
+    }
 
 
 def test_the_part_that_is_down_is_named():

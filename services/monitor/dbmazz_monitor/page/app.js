@@ -1,79 +1,58 @@
 // Follows the event stream and hands each sample to the parts of the page.
-import { Chart } from "./chart.js";
-import { element, fill } from "./dom.js";
-import { brief, bytes, millis, rate } from "./format.js";
-import { showServices, showSignatures, showTables } from "./lists.js";
-import { showNumbers } from "./numbers.js";
+import { Cards } from "./cards.js";
+import { badge, element, fill, find, say, setIcon, setLevel } from "./dom.js";
+import { showFacts } from "./facts.js";
+import { clock } from "./format.js";
+import { showServices, showSignatures } from "./lists.js";
 import { Ring } from "./ring.js";
-
-const SPAN_MS = 300000;
-const STALE_MS = 8000;
-const find = (id) => document.getElementById(id);
+import { follow } from "./stream.js";
+import { TableView } from "./tables.js";
+import { startTheme } from "./theme.js";
 
 const ring = new Ring(find("ring"), find("nodes"), find("links"), find("ring-words"));
-const charts = [
-  new Chart(find("chart-events"), { title: "Events per second", field: "events", tone: "events", format: rate, brief }),
-  new Chart(find("chart-lag"), { title: "Lag, WAL not confirmed", field: "lag", tone: "lag", format: bytes, brief: bytes,
-    steps: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024] }),
-  new Chart(find("chart-p99"), { title: "Commit to visible, p99", field: "p99", tone: "p99", format: millis, brief: millis }),
-];
-let points = [];
-let heardAt = 0;
+const cards = new Cards(find("cards"));
+const tables = new TableView();
+let headline = { level: "idle", text: "Waiting for the first sample" };
+let stale = "";
 
-function show(state) {
-  heardAt = Date.now();
-  setLevel(find("headline"), state.headline.level, state.headline.text);
-  document.title = `${state.headline.level === "ok" ? "" : "⚠ "}dbmazz: ${state.headline.text}`;
-  const problems = state.problems.map(({ level, text }) => setLevel(element("li"), level, text));
-  fill(find("problems"), problems);
+function showHeadline() {
+  const { level, text } = stale ? { level: "bad", text: stale } : headline;
+  setLevel(find("headline"), level);
+  setIcon(find("headline-icon"), level);
+  say(find("headline-text"), text); // a live region: screen readers speak it, so only on a change
+  const title = `${level === "ok" ? "" : "⚠ "}dbmazz: ${text}`;
+  if (document.title !== title) document.title = title;
+}
+
+function showState(state) {
+  headline = state.headline;
+  fill(find("problems"), state.problems.map(({ level, text }) =>
+    setLevel(element("li", {}, badge(level, WORDS[level]), element("span", { className: "words" }, text)), level)));
   ring.show(state.ring);
-  showNumbers(find("numbers"), state.numbers);
-  showTables(state.tables);
+  cards.show(state.numbers, state.point, state.time_ms);
+  showFacts(find("facts"), state.numbers, state.time_ms);
+  tables.showState(state);
   showSignatures(state.signatures);
   showServices(state.replicas);
-  if (state.point && state.point.t > (points.at(-1)?.t ?? 0)) points.push(state.point);
-  points = points.filter((point) => point.t >= state.time_ms - SPAN_MS);
-  for (const chart of charts) chart.show(points);
-  showLink();
+  say(find("sampled"), clock(state.time_ms));
+  look();
 }
 
-// Only on a change: the headline is a live region, which screen readers speak.
-function setLevel(target, level, text) {
-  target.dataset.level = level;
-  if (target.textContent !== text) target.textContent = text;
-  return target;
+const WORDS = { bad: "Problem", warn: "Warning", idle: "Remark" };
+
+// Old figures stay readable, but nothing may look as if it moved.
+function showLink(state, heardAt) {
+  stale = state === "stale" ? `No news since ${clock(heardAt)}` : "";
+  setLevel(find("link"), { live: "ok", stale: "bad", connecting: "idle" }[state]);
+  say(find("link-word"), { live: "live", stale: "stale", connecting: "connecting" }[state]);
+  document.body.classList.toggle("stale", Boolean(stale));
+  find("stale").hidden = !stale;
+  showHeadline();
 }
 
-function showLink() {
-  const silent = Date.now() - heardAt;
-  const fresh = heardAt && silent < STALE_MS;
-  const since = heardAt ? `no news since ${new Date(heardAt).toLocaleTimeString()}` : "connecting";
-  setLevel(find("link"), fresh ? "ok" : heardAt ? "bad" : "idle", fresh ? "live" : since);
-  document.body.classList.toggle("stale", Boolean(heardAt) && !fresh);
-}
-
-// The browser dials again by itself, but not after an answer that is no stream (a proxy's 502, too many pages).
-function follow() {
-  const source = new EventSource("events");
-  source.addEventListener("history", (event) => { points = JSON.parse(event.data); });
-  source.addEventListener("state", (event) => show(JSON.parse(event.data)));
-  source.addEventListener("error", () => {
-    showLink();
-    if (source.readyState === EventSource.CLOSED) setTimeout(follow, 3000);
-  });
-}
-
-const themes = ["auto", "light", "dark"];
-function setTheme(theme) {
-  if (theme === "auto") delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = theme;
-  find("theme").textContent = `Theme: ${theme}`;
-  localStorage.setItem("dbmazz-theme", theme);
-}
-find("theme").addEventListener("click", () => {
-  const now = themes.indexOf(localStorage.getItem("dbmazz-theme") ?? "auto");
-  setTheme(themes[(now + 1) % themes.length]);
-});
-setTheme(themes.includes(localStorage.getItem("dbmazz-theme")) ? localStorage.getItem("dbmazz-theme") : "auto");
-setInterval(showLink, 1000);
-follow();
+startTheme(() => cards.repaint());
+const look = follow({
+  history: (points) => cards.take(points),
+  state: showState,
+  tables: (delta) => tables.take(delta),
+}, showLink);

@@ -1,130 +1,93 @@
-// One line over the last five minutes, in plain SVG. Gaps are samples without a value. Pointer or arrow keys read it.
-import { element } from "./dom.js";
+// One uPlot over the last five minutes. Gaps are samples without a value. Pointer or arrow keys read it.
+import uPlot from "./vendor/uplot/uPlot.esm.js";
+import { hourMinute } from "./format.js";
 
-const SVG = "http://www.w3.org/2000/svg";
-const SPAN_MS = 300000;
-const HEIGHT = 132, LEFT = 46, RIGHT = 8, TOP = 10, BOTTOM = 20;
+const SPAN_S = 300;
+const GAP_MS = 8000;
+const HEIGHT = 104;
+const FONT = "11px system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif";
+// Where an axis may end: halves are shown too, so they must read well.
+const DECIMAL = Array.from({ length: 13 }, (_, power) => [1, 2, 4, 6].map((step) => step * 10 ** power)).flat();
+const BINARY = Array.from({ length: 48 }, (_, power) => 2 ** power);
 
+const tone = (name) => () => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+const sync = uPlot.sync("last-minutes");
+
+// `series`: [{field, tone, dash}]; `read(point or null)` is called with what the cursor is on.
 export class Chart {
-  constructor(figure, { title, field, tone, format, brief, steps = [1, 2, 5, 10] }) {
-    Object.assign(this, { field, format, brief, title, steps, points: [], cursor: null });
-    figure.style.setProperty("--tone", `var(--${tone})`);
-    this.reading = element("output");
-    this.svg = document.createElementNS(SVG, "svg");
-    this.svg.setAttribute("tabindex", "0");
-    this.svg.setAttribute("role", "img");
-    figure.append(element("figcaption", {}, element("span", {}, title), this.reading), this.svg);
-    this.svg.addEventListener("pointermove", (event) => this.pointAt(event));
-    this.svg.addEventListener("pointerleave", () => this.read(null));
-    this.svg.addEventListener("blur", () => this.read(null));
-    this.svg.addEventListener("keydown", (event) => this.key(event));
-    new ResizeObserver(() => this.draw()).observe(figure);
+  constructor(box, { series, tick, binary = false, floor = 1 }, read) {
+    Object.assign(this, { box, series, read, points: [], index: null });
+    this.plot = new uPlot(this.options(tick, binary ? BINARY : DECIMAL, floor), [[], ...series.map(() => [])], box);
+    box.tabIndex = 0;
+    box.addEventListener("keydown", (event) => this.key(event));
+    box.addEventListener("blur", () => this.point(null));
+    new ResizeObserver(() => this.plot.setSize({ width: Math.max(120, box.clientWidth), height: HEIGHT })).observe(box);
+  }
+
+  options(tick, ends, floor) {
+    const axis = { font: FONT, stroke: tone("soft"), ticks: { show: false } };
+    return {
+      width: Math.max(120, this.box.clientWidth), height: HEIGHT, padding: [6, 18, 0, 0],
+      legend: { show: false }, select: { show: false },
+      cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 }, sync: { key: sync.key } },
+      hooks: { setCursor: [(plot) => this.heard(plot.cursor.idx)] },
+      scales: {
+        x: { time: true, range: (_, low, high) => [(high ?? Date.now() / 1000) - SPAN_S, high ?? Date.now() / 1000] },
+        y: { range: (_, low, high) => [0, top(Math.max(high ?? 0, floor), ends)] },
+      },
+      axes: [
+        { ...axis, size: 20, gap: 3, space: 70, incrs: [60, 120, 300], grid: { show: false },
+          values: (_, splits) => splits.map((s) => hourMinute(s * 1000)) },
+        { ...axis, size: 52, gap: 6, splits: (_, axis, low, high) => [0, high / 2, high], grid: { stroke: tone("line"), width: 1 },
+          values: (_, splits) => splits.map(tick) },
+      ],
+      series: [{}, ...this.series.map((one) => ({ stroke: tone(one.tone), width: 1.75, dash: one.dash, spanGaps: false,
+        fill: one.fill ? tone(`${one.tone}-fill`) : undefined, points: { show: false } }))],
+    };
   }
 
   show(points) {
-    this.points = points;
-    if (this.cursor !== null && !points.some((point) => point.t === this.cursor)) this.cursor = null;
-    this.draw();
+    this.points = withGaps(points);
+    const column = (field) => this.points.map((point) => point[field] ?? null);
+    const { left } = this.plot.cursor;
+    this.plot.setData([this.points.map((point) => point.t / 1000), ...this.series.map((one) => column(one.field))]);
+    if (left < 0) this.heard(null);
+  }
+
+  repaint() {
+    this.plot.redraw(true, true);
+  }
+
+  heard(index) {
+    this.index = index ?? null;
+    this.read(this.index === null ? null : this.points[this.index]);
   }
 
   key(event) {
     const last = this.points.length - 1;
-    const now = this.cursor === null ? last : this.points.findIndex((point) => point.t === this.cursor);
+    const now = this.index ?? last;
     const next = { ArrowLeft: now - 1, ArrowRight: now + 1, Home: 0, End: last, PageUp: now - 30, PageDown: now + 30 }[event.key];
-    if (event.key === "Escape") this.read(null);
+    if (event.key === "Escape") this.point(null);
     if (next === undefined || last < 0) return;
     event.preventDefault();
-    this.read(this.points[Math.min(last, Math.max(0, next))].t);
+    this.point(Math.min(last, Math.max(0, next)));
   }
 
-  pointAt(event) {
-    const { left } = this.svg.getBoundingClientRect();
-    const t = this.scale().time(event.clientX - left);
-    let nearest = null;
-    for (const point of this.points) {
-      if (nearest === null || Math.abs(point.t - t) < Math.abs(nearest - t)) nearest = point.t;
-    }
-    this.read(nearest);
-  }
-
-  read(t) {
-    this.cursor = t;
-    this.draw();
-  }
-
-  scale() {
-    const width = this.svg.clientWidth || 300;
-    const end = this.points.at(-1)?.t ?? Date.now();
-    const top = nice(Math.max(1, ...this.points.map((point) => point[this.field] ?? 0)), this.steps);
-    const plot = width - LEFT - RIGHT;
-    return { width, end, top, x: (t) => LEFT + (1 - (end - t) / SPAN_MS) * plot,
-      time: (x) => end - (1 - (x - LEFT) / plot) * SPAN_MS,
-      y: (value) => TOP + (1 - value / top) * (HEIGHT - TOP - BOTTOM) };
-  }
-
-  draw() {
-    const { width, end, top, x, y } = this.scale();
-    this.svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
-    const parts = [0, top / 2, top].flatMap((value) => [
-      part("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }),
-      part("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, this.brief(value)),
-    ]);
-    for (const minutes of width > 320 ? [5, 3, 1] : [5, 3]) {
-      const place = { x: x(end - minutes * 60000), y: HEIGHT - 5, "text-anchor": minutes === 5 ? "start" : "middle" };
-      parts.push(part("text", place, `−${minutes} min`));
-    }
-    parts.push(part("text", { x: width - RIGHT, y: HEIGHT - 5, "text-anchor": "end" }, "now"));
-    for (const run of runs(this.points, this.field)) parts.push(...this.line(run, x, y));
-    const point = this.points.find((one) => one.t === this.cursor);
-    if (point) parts.push(part("line", { class: "cursor", x1: x(point.t), x2: x(point.t), y1: TOP, y2: HEIGHT - BOTTOM }));
-    this.svg.replaceChildren(...parts);
-    this.tell(point);
-  }
-
-  line(run, x, y) {
-    const places = run.map((point) => `${x(point.t).toFixed(1)} ${y(point[this.field]).toFixed(1)}`);
-    if (run.length === 1) {
-      return [part("circle", { class: "lone", r: 2, cx: x(run[0].t), cy: y(run[0][this.field]) })];
-    }
-    const line = `M${places.join("L")}`;
-    const area = `${line}L${x(run.at(-1).t).toFixed(1)} ${y(0)}L${x(run[0].t).toFixed(1)} ${y(0)}Z`;
-    return [part("path", { class: "area", d: area }), part("path", { class: "series", d: line })];
-  }
-
-  tell(point) {
-    const shown = point ?? this.points.at(-1);
-    const value = shown ? this.format(shown[this.field]) : this.format(null);
-    const clock = point ? `${new Date(point.t).toLocaleTimeString()}: ` : "";
-    this.reading.textContent = clock + value;
-    this.svg.setAttribute("aria-label", `${this.title}, ${clock || "now "}${value}. Arrow keys move through time.`);
+  point(index) {
+    const left = index === null ? -10 : this.plot.valToPos(this.points[index].t / 1000, "x");
+    this.plot.setCursor({ left, top: index === null ? -10 : 10 });
   }
 }
 
-// Stretches of samples with a value and without a longer gap in time.
-function runs(points, field) {
+// The axis stays still while values wander.
+const top = (value, ends) => ends.find((end) => value <= end) ?? value;
+
+function withGaps(points) {
   const found = [];
-  let run = [];
   for (const point of points) {
-    const late = run.length && point.t - run.at(-1).t > 8000;
-    if (late || point[field] === null) {
-      if (run.length) found.push(run);
-      run = [];
-    }
-    if (point[field] !== null) run.push(point);
+    const before = found.at(-1);
+    if (before && point.t - before.t > GAP_MS) found.push({ t: before.t + 1 });
+    found.push(point);
   }
-  return run.length ? [...found, run] : found;
-}
-
-// The next of `steps` times a power of the last one, so that the axis stays still while values wander.
-function nice(value, steps) {
-  const base = steps.at(-1);
-  const power = base ** Math.floor(Math.log(value) / Math.log(base));
-  return (steps.find((step) => step * power >= value) ?? base) * power;
-}
-
-function part(tag, attributes, text) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  if (text !== undefined) made.textContent = text;
-  return made;
+  return found;
 }

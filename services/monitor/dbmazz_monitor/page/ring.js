@@ -1,96 +1,88 @@
-// The ring: cards in a grid, and links drawn between them wherever the grid has put them.
-import { element } from "./dom.js";
+// The ring: a column for every service, a card for every replica, and links drawn wherever the grid has put them.
+import { badge, element, icon, say, setIcon, setLevel } from "./dom.js";
+import { brief, bytes, count, isKnown, rate, text, UNKNOWN } from "./format.js";
+import { drawLinks } from "./links.js";
 
 const TITLES = { postgres: "PostgreSQL", reader: "Reader", transformer: "Transformer", loader: "Loader",
   checkpoint: "Checkpoint", starrocks: "StarRocks" };
-const SVG = "http://www.w3.org/2000/svg";
+// More replicas than this are drawn as one line each.
+const ROOMY = 4;
 
 export class Ring {
   constructor(box, list, svg, words) {
-    Object.assign(this, { list, svg, words, cards: new Map(), links: [], shape: "" });
+    Object.assign(this, { box, list, svg, words, nodes: new Map(), links: [] });
     new ResizeObserver(() => this.draw()).observe(box);
   }
 
   show({ nodes, links }) {
-    for (const node of nodes) {
-      const card = this.cards.get(node.id) ?? this.addCard(node.id);
-      card.box.dataset.level = node.level;
-      card.state.dataset.level = node.level;
-      card.state.textContent = node.state;
-      card.detail.textContent = node.detail;
-    }
+    for (const node of nodes) this.node(node);
     this.links = links;
     this.draw();
-    const words = nodes.map((node) => `${TITLES[node.id]}: ${node.state}.`).join(" ");
-    if (this.words.textContent !== words) this.words.textContent = words;
+    say(this.words, nodes.map((node) => `${TITLES[node.id]}: ${node.state}.`).join(" "));
   }
 
-  addCard(id) {
-    const card = { state: element("span", { className: "state" }), detail: element("span", { className: "detail" }) };
-    card.box = element("li", { id: `node-${id}` }, element("strong", {}, TITLES[id]), card.state, card.detail);
-    card.box.style.gridArea = id;
-    if (id === "postgres" || id === "starrocks") card.box.dataset.kind = "store";
-    this.list.append(card.box);
-    this.cards.set(id, card);
-    return card;
+  node(node) {
+    const made = this.nodes.get(node.id) ?? this.add(node.id);
+    const replicas = node.replicas ?? [];
+    setLevel(made.box, node.level);
+    setLevel(made.state, node.level);
+    setIcon(made.state.firstChild, node.level);
+    say(made.state.lastChild, node.state);
+    say(made.detail, node.detail);
+    say(made.title, replicas.length > 1 ? `${TITLES[node.id]}s` : TITLES[node.id]);
+    made.replicas.hidden = replicas.length === 0;
+    made.box.classList.toggle("many", replicas.length > ROOMY);
+    replicas.forEach((one, index) => showReplica(made.cards[index] ??= addReplica(made.replicas), one));
+    for (const card of made.cards.splice(replicas.length)) card.box.remove();
+    made.now = replicas;
   }
 
-  // Animated paths are kept as they are while nothing has moved, or their dashes would jump with every sample.
+  add(id) {
+    const made = { title: element("span", {}, TITLES[id]), state: badge("idle", ""), detail: element("span", { className: "detail" }),
+      replicas: element("ul", { className: "replicas" }), cards: [], now: [] };
+    const store = id === "postgres" || id === "starrocks";
+    const name = element("strong", {}, ...(store ? [icon("store")] : []), made.title);
+    made.box = element("li", { id: `node-${id}`, className: store ? "store" : "service" },
+      element("div", { className: "head" }, name, made.state, made.detail), made.replicas);
+    this.list.append(made.box);
+    this.nodes.set(id, made);
+    return made;
+  }
+
   draw() {
-    const origin = this.svg.getBoundingClientRect();
-    if (!origin.width || !this.links.length) return;
-    const box = (id) => {
-      const r = this.cards.get(id).box.getBoundingClientRect();
-      return { left: r.left - origin.left, right: r.right - origin.left, top: r.top - origin.top,
-        bottom: r.bottom - origin.top, x: (r.left + r.right) / 2 - origin.left, y: (r.top + r.bottom) / 2 - origin.top };
-    };
-    const column = box("reader").x === box("loader").x;
-    const drawn = this.links.map((link) => ({ ...link, ...route(box(link.from), box(link.to), link, column) }));
-    const shape = JSON.stringify(drawn);
-    if (shape === this.shape) return;
-    this.shape = shape;
-    this.svg.replaceChildren(arrowHead(), ...drawn.flatMap(draw));
+    if (this.links.length) drawLinks(this.svg, this.nodes, this.links);
   }
 }
 
-// From edge to edge; the checkpoint is joined around the corner.
-function route(a, b, { from, to }, column) {
-  if (from === "checkpoint" || to === "checkpoint") {
-    const [service, checkpoint] = from === "checkpoint" ? [b, a] : [a, b];
-    const back = from === "checkpoint";
-    if (column) {
-      const x = checkpoint.x, edge = back ? checkpoint.top : checkpoint.bottom;
-      const points = [[service.right, service.y], [x, service.y], [x, edge]];
-      return { path: line(back ? points.reverse() : points), at: [(service.right + x) / 2, service.y - 6] };
-    }
-    const edge = back ? checkpoint.left : checkpoint.right;
-    const points = [[service.x, service.bottom], [service.x, checkpoint.y], [edge, checkpoint.y]];
-    return { path: line(back ? points.reverse() : points), at: [(service.x + edge) / 2, checkpoint.y - 7] };
-  }
-  if (column) return { path: line([[a.x, a.bottom], [b.x, b.top]]), at: [a.x + 42, (a.bottom + b.top) / 2 + 4] };
-  return { path: line([[a.right, a.y], [b.left, b.y]]), at: [(a.right + b.left) / 2, a.y - 8] };
+function addReplica(list) {
+  const made = { name: element("bdi", { className: "name" }), state: badge("idle", ""), rate: element("span", { className: "rate" }),
+    bar: element("span", { className: "bar" }, element("span")), queue: element("span", { className: "queue" }) };
+  made.bar.setAttribute("aria-hidden", "true");
+  made.box = element("li", {}, made.name, made.state, made.rate, made.bar, made.queue);
+  list.append(made.box);
+  return made;
 }
 
-const line = (points) => points.map(([x, y], index) => `${index ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
-
-function draw(link) {
-  const path = document.createElementNS(SVG, "path");
-  path.setAttribute("d", link.path);
-  path.setAttribute("marker-end", "url(#arrow)");
-  path.setAttribute("class", link.ok ? (link.moves ? "moves" : "") : "broken");
-  const text = document.createElementNS(SVG, "text");
-  text.setAttribute("x", link.at[0]);
-  text.setAttribute("y", link.at[1]);
-  text.textContent = link.label;
-  return [path, text];
+function showReplica(card, one) {
+  const queue = one.queue ?? {};
+  const share = isKnown(queue.value) && queue.limit ? Math.min(1, queue.value / queue.limit) : 0;
+  setLevel(card.box, one.level);
+  setLevel(card.state, one.level);
+  setIcon(card.state.firstChild, one.level);
+  say(card.state.lastChild, one.state);
+  say(card.name, text(one.name ?? one.address));
+  const more = `${one.name ? `${one.name} at ` : ""}${one.address}, ${queued(queue)}`;
+  if (card.box.title !== more) card.box.title = more;
+  say(card.rate, isKnown(one.rate?.value) ? `${rate(one.rate.value)} ${one.rate.unit}` : UNKNOWN);
+  card.rate.classList.toggle("still", !one.rate?.value);
+  card.bar.firstChild.style.width = `${(share * 100).toFixed(1)}%`;
+  setLevel(card.bar, share >= 0.95 ? "bad" : share >= 0.75 ? "warn" : "ok");
+  say(card.queue, queued(queue));
 }
 
-function arrowHead() {
-  const marker = document.createElementNS(SVG, "marker");
-  const values = { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 4.5, markerHeight: 4.5, orient: "auto" };
-  for (const [name, value] of Object.entries(values)) marker.setAttribute(name, value);
-  const tip = document.createElementNS(SVG, "path");
-  tip.setAttribute("d", "M0 0L8 4L0 8z");
-  marker.append(tip);
-  return marker;
+function queued({ value, limit, unit }) {
+  if (!isKnown(value)) return "queue –";
+  if (unit === "bytes") return isKnown(limit) ? `${bytes(value)} of ${bytes(limit)}` : `${bytes(value)} queued`;
+  if (isKnown(limit)) return `${count(value)} of ${brief(limit)} ${unit}`;
+  return `${count(value)} ${text(unit)}`;
 }

@@ -9,10 +9,10 @@ from dbmazz_monitor.protocol.sample import Replica, State
 _RANK = {"ok": 0, "idle": 1, "warn": 2, "bad": 3}
 _LEVELS = {
     State.RUNNING: "ok",
+    State.PAUSED: "warn",
     State.STARTING: "warn",
     State.RETRYING: "warn",
     State.DRAINING: "warn",
-    State.PAUSED: "warn",
     State.UNKNOWN: "warn",
     State.STOPPED: "bad",
     State.DOWN: "bad",

@@ -9,23 +9,20 @@ from dbmazz_monitor.protocol.levels import level_of, service_level, service_stat
 from dbmazz_monitor.protocol.sample import (
     SERVICES,
     CheckpointFacts,
-    Counts,
     LoaderFacts,
     ReaderFacts,
     Replica,
     RingSample,
-    SourceCount,
+    SourceCounts,
     State,
-    TargetCount,
+    TargetCounts,
     TransformerFacts,
 )
 
 
-def picture(
-    sample: RingSample, measures: Measures, source: Counts[SourceCount], target: Counts[TargetCount]
-) -> dict[str, Any]:
+def picture(sample: RingSample, measures: Measures, source: SourceCounts, target: TargetCounts) -> dict[str, Any]:
     """`nodes` by id with level, state and one detail; `links` with whether data moves along them now."""
-    nodes = [_service(service, sample) for service in SERVICES]
+    nodes = [_service(service, sample, measures) for service in SERVICES]
     nodes.insert(0, _postgres(sample, source))
     nodes.append(_starrocks(sample, target))
     alive = {node["id"]: node["level"] != "bad" for node in nodes}
@@ -47,7 +44,7 @@ def picture(
     }
 
 
-def _service(service: str, sample: RingSample) -> dict[str, Any]:
+def _service(service: str, sample: RingSample, measures: Measures) -> dict[str, Any]:
     replicas = sample.of(service)
     facts = [replica.facts for replica in replicas if replica.facts is not None]
     return {
@@ -55,30 +52,37 @@ def _service(service: str, sample: RingSample) -> dict[str, Any]:
         "level": service_level(replicas),
         "state": service_state(replicas),
         "detail": _DETAILS[service](facts) if facts else "",
-        "replicas": [_replica(replica) for replica in replicas],
+        "replicas": [_replica(replica, measures) for replica in replicas],
     }
 
 
-def _replica(replica: Replica) -> dict[str, Any]:
+def _replica(replica: Replica, measures: Measures) -> dict[str, Any]:
     return {
         "name": replica.name or None,
         "address": replica.address,
         "level": level_of(replica),
         "state": str(replica.state),
-        "rate": {"value": None, "unit": "rows/s"},
-        "queue": queue(replica),
+        **flow(replica, measures),
     }
 
 
-def queue(replica: Replica) -> dict[str, Any]:
+def flow(replica: Replica, measures: Measures) -> dict[str, Any]:
+    """`rate` and `queue` of a replica."""
+    return {
+        "rate": {"value": measures.rates.get(replica.key), "unit": "rows/s"},
+        "queue": _queue(replica),
+    }
+
+
+def _queue(replica: Replica) -> dict[str, Any]:
     """How much waits in a replica, against its bound where it has one."""
     match replica.facts:
         case ReaderFacts(retained_bytes=value, retained_bytes_limit=limit):
             return {"value": value, "limit": limit or None, "unit": "bytes"}
-        case TransformerFacts(lanes=lanes):
-            return {"value": sum(lane.pending_bytes for lane in lanes), "limit": None, "unit": "bytes"}
-        case LoaderFacts(running_load_count=value):
-            return {"value": value, "limit": None, "unit": "loads"}
+        case TransformerFacts(lanes=lanes, pending_bytes_limit=limit):
+            return {"value": sum(lane.pending_bytes for lane in lanes), "limit": limit or None, "unit": "bytes"}
+        case LoaderFacts(running_load_count=value, running_load_limit=limit):
+            return {"value": value, "limit": limit or None, "unit": "loads"}
         case CheckpointFacts(waiting_batch_count=value):
             return {"value": value, "limit": None, "unit": "batches"}
     units = {"loader": "loads", "checkpoint": "batches"}
@@ -106,14 +110,14 @@ def _checkpoint(facts: list[CheckpointFacts]) -> str:
 _DETAILS = {"reader": _reader, "transformer": _transformer, "loader": _loader, "checkpoint": _checkpoint}
 
 
-def _postgres(sample: RingSample, counts: Counts[SourceCount]) -> dict[str, Any]:
+def _postgres(sample: RingSample, counts: SourceCounts) -> dict[str, Any]:
     """PostgreSQL as the reader knows it; the detail is the end of its WAL."""
-    running = any(replica.state is State.RUNNING for replica in sample.of("reader"))
+    running = any(replica.state in (State.RUNNING, State.PAUSED) for replica in sample.of("reader"))
     facts = [replica.facts for replica in sample.of("reader") if isinstance(replica.facts, ReaderFacts)]
     return _database("postgres", running, counts, facts[0].server_lsn if facts else "")
 
 
-def _starrocks(sample: RingSample, counts: Counts[TargetCount]) -> dict[str, Any]:
+def _starrocks(sample: RingSample, counts: TargetCounts) -> dict[str, Any]:
     """StarRocks as the loaders know it; the detail is its version."""
     facts = [replica.facts for replica in sample.of("loader") if isinstance(replica.facts, LoaderFacts)]
     running = any(replica.state is State.RUNNING for replica in sample.of("loader"))
@@ -121,10 +125,10 @@ def _starrocks(sample: RingSample, counts: Counts[TargetCount]) -> dict[str, Any
     return _database("starrocks", running, counts, version)
 
 
-def _database(name: str, running: bool, counts: Counts[Any], detail: str) -> dict[str, Any]:
+def _database(name: str, running: bool, counts: SourceCounts | TargetCounts, detail: str) -> dict[str, Any]:
     """Counting is the second witness, where it is set up; it also works while the ring is down."""
     failed = counts.configured and counts.problem
-    if running or (counts.by_table and not counts.problem):
+    if running or ((counts.by_table or counts.seen) and not counts.problem):
         level, state = "ok", "reached"
     else:
         level, state = ("warn", "not reached") if failed else ("idle", "unknown")

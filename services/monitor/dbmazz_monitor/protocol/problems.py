@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from dbmazz_monitor.protocol.levels import service_level, service_state, worst
+from dbmazz_monitor.protocol.progress import paused
 from dbmazz_monitor.protocol.sample import (
     SERVICES,
-    Counts,
     LoaderFacts,
     ReaderFacts,
     RingSample,
-    SourceCount,
+    Slot,
+    SourceCounts,
     State,
-    TargetCount,
+    TargetCounts,
     TransformerFacts,
 )
+from dbmazz_monitor.protocol.slot import Trend
+
+_NO_TREND = Trend()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +31,17 @@ class Problem:
     text: str
 
 
-def problems(sample: RingSample, source: Counts[SourceCount], target: Counts[TargetCount]) -> list[Problem]:
-    """All of them, worst first."""
+# A slot that is lost within this time is bad news, within the longer one a warning.
+LOST_SOON_S, LOST_LATER_S = 3600, 24 * 3600
+
+
+def problems(
+    sample: RingSample, source: SourceCounts, target: TargetCounts, slot: Slot | None = None, trend: Trend = _NO_TREND
+) -> list[Problem]:
+    """All of them, worst first. `slot` and `trend`: as last seen, by the reader or otherwise."""
     found = [
         *_services(sample),
+        *_slot(slot, trend),
         *_reader(sample),
         *_lanes(sample),
         *_rows(sample),
@@ -48,17 +58,22 @@ def headline(sample: RingSample, found: list[Problem]) -> dict[str, str]:
     if down:
         parts = " and ".join([", ".join(down[:-1]), down[-1]] if len(down) > 1 else down)
         return {"level": "bad", "text": f"Down: {parts}"}
+    held = paused(sample)
     halting = [
-        f"{name} {service_state(sample.of(name))}" for name in SERVICES if service_level(sample.of(name)) != "ok"
+        f"{name} {service_state(sample.of(name))}"
+        for name in SERVICES
+        if service_level(sample.of(name)) != "ok" and not (held and name == "reader")
     ]
     level = worst(problem.level for problem in found)
+    if held and not halting:
+        return {"level": worst([level, "warn"]), "text": "Paused: the reader reads nothing"}
     if halting:
         return {"level": worst([level, "warn"]), "text": f"Degraded: {', '.join(halting)}"}
     texts = {"bad": "All services are running, but something needs a person", "warn": "Running, with warnings"}
     return {"level": level, "text": texts[level]} if level in texts else {"level": "ok", "text": "All is well"}
 
 
-def _counting(*sides: Counts[Any]) -> Iterator[Problem]:
+def _counting(*sides: SourceCounts | TargetCounts) -> Iterator[Problem]:
     for side in sides:
         if side.problem:
             yield Problem("warn" if side.configured else "idle", f"Rows are not counted. {side.problem}")
@@ -74,23 +89,34 @@ def _services(sample: RingSample) -> Iterator[Problem]:
             elif replica.state in (State.RETRYING, State.STOPPED):
                 what = "has stopped" if replica.state is State.STOPPED else "retries"
                 yield Problem(level, f"{service} {what}: {replica.error or 'it does not say why'}")
+            elif replica.state is State.PAUSED:
+                yield Problem("warn", f"{service} is paused: it reads nothing, and PostgreSQL keeps the WAL for it")
             elif replica.state is not State.RUNNING:
                 yield Problem(level, f"{service} is {replica.state}")
+
+
+def _slot(slot: Slot | None, trend: Trend) -> Iterator[Problem]:
+    if slot is None:
+        return
+    if slot.wal_status == "lost":
+        yield Problem("bad", f"slot {slot.name} is lost: PostgreSQL has removed WAL that was not confirmed")
+    elif slot.wal_status == "unreserved":
+        yield Problem(
+            "bad", f"slot {slot.name} is about to be lost: its WAL goes with the next checkpoint of PostgreSQL"
+        )
+    elif slot.wal_status == "extended":
+        yield Problem("warn", f"slot {slot.name} keeps more WAL than max_wal_size")
+    if trend.loss_in_s is not None and trend.loss_in_s < LOST_LATER_S and slot.wal_status in ("reserved", "extended"):
+        minutes = trend.loss_in_s // 60
+        when = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+        level = "bad" if trend.loss_in_s < LOST_SOON_S else "warn"
+        yield Problem(level, f"slot {slot.name} is lost in {when} if the WAL it keeps goes on growing as it does")
 
 
 def _reader(sample: RingSample) -> Iterator[Problem]:
     for facts in (replica.facts for replica in sample.of("reader")):
         if not isinstance(facts, ReaderFacts):
             continue
-        slot, name = facts.slot, facts.slot_name
-        if slot.wal_status == "lost":
-            yield Problem("bad", f"slot {name} is lost: PostgreSQL has removed WAL that was not confirmed")
-        elif slot.wal_status == "unreserved":
-            yield Problem(
-                "bad", f"slot {name} is about to be lost: its WAL goes with the next checkpoint of PostgreSQL"
-            )
-        elif slot.wal_status == "extended":
-            yield Problem("warn", f"slot {name} keeps more WAL than max_wal_size")
         if facts.retained_bytes_limit and facts.retained_bytes >= facts.retained_bytes_limit:
             yield Problem("warn", "reader holds all it may retain and waits for what is behind it")
         yield from (Problem("warn", warning) for warning in facts.warnings)

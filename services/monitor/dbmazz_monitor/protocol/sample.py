@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+S = TypeVar("S")
 
 SERVICES = ("reader", "transformer", "loader", "checkpoint")
 
@@ -17,21 +18,37 @@ class State(StrEnum):
     UNKNOWN = "unknown"
     STARTING = "starting"
     RUNNING = "running"
+    PAUSED = "paused"
     RETRYING = "retrying"
     DRAINING = "draining"
     STOPPED = "stopped"
-    PAUSED = "paused"
     DOWN = "down"
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The replication slot as pg_replication_slots shows it; `wal_status` is empty before the reader's first look."""
+    """The replication slot as pg_replication_slots shows it; `wal_status` is empty before the first look.
+
+    `safe_wal_bytes`: WAL until it is in danger, None without limit. `read_time_s`: when it was looked at, since 1970.
+    """
 
     wal_status: str = ""
     retained_wal_bytes: int = 0
     restart_lsn: str = ""
     confirmed_flush_lsn: str = ""
+    safe_wal_bytes: int | None = None
+    read_time_s: float = 0.0
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What the reader keeps of one lane. `oldest_ms`: commit time since 1970, 0 when only barriers wait."""
+
+    lane: int
+    oldest_ms: int
+    byte_count: int
+    batch_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +70,26 @@ class ReaderFacts:
     transformers: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     slot: Slot = Slot()
+    pending: tuple[Pending, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One lane of a transformer; `message` says why it retries or is parked."""
+    """One lane of a transformer; `message` says why it retries or is parked.
+
+    Times in milliseconds since 1970, 0 for none: `oldest_ms` is the commit of the oldest rows that wait, `last_load_ms` when
+    rows became durable last.
+    """
 
     lane: int
     table: str
     state: str
     pending_bytes: int
     message: str = ""
+    generation: int = 0
+    pending_rows: int = 0
+    oldest_ms: int = 0
+    last_load_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +105,7 @@ class TransformerFacts:
     partial_load_count: int = 0
     partial_row_count: int = 0
     policy_value_count: int = 0
+    pending_bytes_limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +118,7 @@ class LoaderFacts:
     rows_unaccounted: int = 0
     body_bytes: int = 0
     running_load_count: int = 0
+    running_load_limit: int = 0
     latency_counts: tuple[int, ...] = ()
     latency_max_ms: float = 0.0
     target_version: str = ""
@@ -98,10 +126,11 @@ class LoaderFacts:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointFacts:
-    """Stored confirmed LSN by slot."""
+    """Stored confirmed LSN by slot. `loaded_row_count`: rows reported in the epochs that are open now."""
 
     stored: tuple[tuple[str, str], ...] = ()
     waiting_batch_count: int = 0
+    loaded_row_count: int = 0
 
 
 Facts = ReaderFacts | TransformerFacts | LoaderFacts | CheckpointFacts
@@ -130,7 +159,11 @@ class Replica:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A replicated table as the reader lists it; `name` is schema.table."""
+    """A table as the reader lists it, or one found in both databases; `name` is schema.table.
+
+    `replicated` is None while nobody knows: the reader was not reached yet, and the publication has the table. `lane` is 0
+    for a table without one.
+    """
 
     name: str
     schema: str
@@ -141,6 +174,8 @@ class Table:
     preexisting_row_estimate: int = 0
     transformer: str = ""
     warning: str = ""
+    lane: int = 0
+    replicated: bool | None = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,19 +193,52 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class RingSample:
-    """All answers of one round. `at_s` is a monotonic clock, `time_ms` the wall clock since 1970."""
+    """All answers of one round. `at_s` is a monotonic clock, `time_ms` the wall clock since 1970.
+
+    Tables and signatures are listed less often: `listed_at_s` says when, None before the reader has listed any.
+    """
 
     at_s: float
     time_ms: int
     replicas: tuple[Replica, ...] = ()
     tables: tuple[Table, ...] = ()
     signatures: tuple[Signature, ...] = ()
+    listed_at_s: float | None = None
     # Lists that could not be had this time, so that the page shows the ones before.
     notes: tuple[str, ...] = ()
 
     def of(self, service: str) -> list[Replica]:
         """The replicas of one service."""
         return [replica for replica in self.replicas if replica.service == service]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTable:
+    """A table of the source, by what the catalogue says. A `partition` is not shown for itself, unless the reader lists it."""
+
+    schema: str
+    table: str
+    published: bool = False
+    partition: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSeen:
+    """What is in the source: tables by name (schema.table), and the slot where there is one.
+
+    `ours`: the slot belongs to this database, so that a table which is not here is nowhere.
+    """
+
+    tables: dict[str, SourceTable]
+    slot: Slot | None = None
+    ours: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSeen:
+    """What is in the target database: by table name, which audit columns it has."""
+
+    audit_columns: dict[str, frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,12 +260,18 @@ class TargetCount:
 
 
 @dataclass(frozen=True, slots=True)
-class Counts(Generic[T]):
-    """The latest counts of one side by table name. `problem` says why there are none, or none newer.
+class Counts(Generic[T, S]):
+    """The latest counts of one side by name of the source table, and what is there; `seen` is None before the first look.
 
-    Not `configured`: the side's address is not set, so that nobody tries.
+    `problem` says why there are no counts, or none newer. Not `configured`: the side's address is not set, so that nobody
+    tries.
     """
 
     by_table: dict[str, T] = field(default_factory=dict)
     problem: str = ""
     configured: bool = True
+    seen: S | None = None
+
+
+SourceCounts = Counts[SourceCount, SourceSeen]
+TargetCounts = Counts[TargetCount, TargetSeen]

@@ -6,33 +6,32 @@ from typing import Any
 
 from dbmazz_monitor.protocol.history import Measures
 from dbmazz_monitor.protocol.levels import level_of
-from dbmazz_monitor.protocol.picture import picture, queue
+from dbmazz_monitor.protocol.picture import flow, picture
 from dbmazz_monitor.protocol.problems import Problem, headline, problems
+from dbmazz_monitor.protocol.progress import paused
 from dbmazz_monitor.protocol.rates import Latency
 from dbmazz_monitor.protocol.sample import (
     CheckpointFacts,
-    Counts,
     LoaderFacts,
     ReaderFacts,
     Replica,
     RingSample,
-    SourceCount,
-    TargetCount,
+    SourceCounts,
+    TargetCounts,
     TransformerFacts,
 )
-from dbmazz_monitor.protocol.tables import tables
+from dbmazz_monitor.protocol.tables import signature, tables
 
 TOP_SIGNATURES = 8
+_SLOT_LEVELS = {"reserved": "ok", "extended": "warn"}
 
 
-def view(
-    sample: RingSample, measures: Measures, source: Counts[SourceCount], target: Counts[TargetCount]
-) -> dict[str, Any]:
+def view(sample: RingSample, measures: Measures, source: SourceCounts, target: TargetCounts) -> dict[str, Any]:
     """Numbers stay numbers (bytes, milliseconds, per second) and None means unknown: the page formats them.
 
     Keys: time_ms, headline, problems, ring, numbers, replicas, tables, signatures.
     """
-    found = problems(sample, source, target)
+    found = problems(sample, source, target, measures.slot, measures.trend)
     return {
         "time_ms": sample.time_ms,
         "headline": headline(sample, found),
@@ -40,7 +39,7 @@ def view(
         "ring": picture(sample, measures, source, target),
         "numbers": _numbers(sample, measures),
         "replicas": [_replica(replica, sample, measures) for replica in sample.replicas],
-        "tables": tables(sample, source, target),
+        "tables": tables(sample, measures, source, target),
         "signatures": _signatures(sample),
     }
 
@@ -71,6 +70,7 @@ def _numbers(sample: RingSample, measures: Measures) -> dict[str, Any]:
         "policy_values": _sum(transformers, "policy_value_count"),
         "running_loads": _sum(loaders, "running_load_count"),
         "lag_bytes": measures.lag_bytes,
+        "lag_ms": measures.lag_ms,
         "latency_recent": _latency(measures.recent),
         "latency_overall": _latency(measures.overall),
         "epoch": reader.epoch if reader else None,
@@ -79,16 +79,26 @@ def _numbers(sample: RingSample, measures: Measures) -> dict[str, Any]:
         "confirmed_lsn": (reader.confirmed_lsn or None) if reader else None,
         "server_lsn": (reader.server_lsn or None) if reader else None,
         "stored_lsn": _stored_lsn(sample, reader),
-        "slot": _slot(reader),
-        "lag_ms": None,
-        "last_sync_ms": None,
-        "paused": False,
-        "partial_share": None,
+        "slot": _slot(reader, measures),
+        "last_sync_ms": _last_sync(measures),
+        "paused": paused(sample),
+        "partial_share": _partial_share(transformers),
     }
 
 
 def _sum(facts: list[Any], name: str) -> int | None:
     return sum(getattr(one, name) for one in facts) if facts else None
+
+
+def _last_sync(measures: Measures) -> int | None:
+    times = [table.last_sync_ms for table in measures.tables.values() if table.last_sync_ms]
+    return max(times, default=None)
+
+
+def _partial_share(transformers: list[TransformerFacts]) -> float | None:
+    """Of the rows loaded since the start of the transformers."""
+    loaded = _sum(transformers, "loaded_row_count")
+    return round(_sum(transformers, "partial_row_count") / loaded, 4) if loaded else None
 
 
 def _latency(latency: Latency | None) -> dict[str, float] | None:
@@ -106,21 +116,24 @@ def _stored_lsn(sample: RingSample, reader: ReaderFacts | None) -> str | None:
     return next(iter(stored.values())) if len(stored) == 1 else None
 
 
-def _slot(reader: ReaderFacts | None) -> dict[str, Any] | None:
-    if reader is None:
+def _slot(reader: ReaderFacts | None, measures: Measures) -> dict[str, Any] | None:
+    """Also while the reader is away, when it matters most: then as we have seen it ourselves."""
+    slot, trend = measures.slot, measures.trend
+    if slot is None:
+        slot = reader and reader.slot
+    if slot is None:
         return None
+    seen = bool(slot.wal_status)
     return {
-        "name": reader.slot_name,
-        "wal_status": reader.slot.wal_status or None,
-        "level": {"reserved": "ok", "extended": "warn"}.get(reader.slot.wal_status, "bad")
-        if reader.slot.wal_status
-        else "idle",
-        "retained_wal_bytes": reader.slot.retained_wal_bytes if reader.slot.wal_status else None,
-        "restart_lsn": reader.slot.restart_lsn or None,
-        "confirmed_flush_lsn": reader.slot.confirmed_flush_lsn or None,
-        "safe_wal_bytes": None,
-        "growth_bytes_per_s": None,
-        "loss_in_s": None,
+        "name": slot.name or (reader.slot_name if reader else None),
+        "wal_status": slot.wal_status or None,
+        "level": _SLOT_LEVELS.get(slot.wal_status, "bad") if seen else "idle",
+        "retained_wal_bytes": slot.retained_wal_bytes if seen else None,
+        "restart_lsn": slot.restart_lsn or None,
+        "confirmed_flush_lsn": slot.confirmed_flush_lsn or None,
+        "safe_wal_bytes": slot.safe_wal_bytes,
+        "growth_bytes_per_s": None if trend.growth is None else round(trend.growth, 1),
+        "loss_in_s": trend.loss_in_s,
     }
 
 
@@ -137,23 +150,11 @@ def _replica(replica: Replica, sample: RingSample, measures: Measures) -> dict[s
         "rss_bytes": replica.rss_bytes if up else None,
         "error": replica.error,
         "level": level_of(replica),
-        "rate": {"value": None, "unit": "rows/s"},
-        "queue": queue(replica),
+        **flow(replica, measures),
     }
 
 
 def _signatures(sample: RingSample) -> list[dict[str, Any]]:
     """The partial ones, most rows first: a row that lacks nothing is no TOAST signature."""
-    partial = [signature for signature in sample.signatures if signature.absent_columns]
-    return [
-        {
-            "table": one.table,
-            "absent": list(one.absent_columns),
-            "loads": one.load_count,
-            "rows": one.row_count,
-            "inserts": one.insert_count,
-            "updates": one.update_count,
-            "deletes": one.delete_count,
-        }
-        for one in partial[:TOP_SIGNATURES]
-    ]
+    partial = [one for one in sample.signatures if one.absent_columns]
+    return [signature(one) for one in partial[:TOP_SIGNATURES]]
