@@ -47,6 +47,7 @@ function showLink(state, heardAt) {
   say(find("link-word"), { live: "live", stale: "stale", connecting: "connecting" }[state]);
   document.body.classList.toggle("stale", Boolean(stale));
   find("stale").hidden = !stale;
+  ring.flow.check();
   showHeadline();
 }
 
