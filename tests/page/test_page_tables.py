@@ -156,6 +156,7 @@ async def test_hostile_names_are_text(showing):
         assert sorted(await names(page)) == sorted(wanted)
         found = await page.run(probe("row"))
         assert set(found["heights"]) == {found["wanted"]}
+        assert found["spilled"] == 0
         for selector in ("#problems .words", "#signature-rows th", "#signature-rows code"):
             assert await page.texts(selector) == wanted
         assert await page.text("#node-reader .replicas .name") == HOSTILE[0]
