@@ -54,11 +54,13 @@ READS: dict[str, tuple[str, ...]] = {
     "checkpoint": ("checkpoint_url", *_MEASURED),
     "monitor": (
         "source_url",
+        "source_slot_name",
+        "source_publication_name",
         *_SINK,
         "reader_address",
         "transformer_address",
         "loader_address",
         "checkpoint_address",
-        *_SERVING,
+        *_MEASURED,
     ),
 }

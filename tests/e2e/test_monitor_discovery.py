@@ -129,6 +129,28 @@ async def test_tables_of_a_ring_come_and_go(source_db: SourceDatabase, make_ring
             assert {replica["queue"]["unit"] for replica in state["replicas"]} == {"bytes", "loads", "batches"}
             assert all(replica["queue"]["value"] is not None for replica in state["replicas"])
 
+            # Nothing gets through: what waits grows old, first in the transformer, and it is known of which table it is.
+            ring["loader"].kill()
+            await connection.execute("INSERT INTO docs VALUES (100, 'waits')")
+            await page.until(
+                lambda rows, state: (
+                    rows["public.docs"]["icon"] == "retry"
+                    and (rows["public.docs"]["lag_ms"] or 0) > 500
+                    and rows["sales.items"]["lag_ms"] == 0
+                    and (state["numbers"]["lag_ms"] or 0) >= rows["public.docs"]["lag_ms"]
+                    and "Down: loader" in state["headline"]["text"]
+                ),
+                "the table lags",
+            )
+            ring["loader"].start()
+            await page.until(
+                lambda rows, state: (
+                    rows["public.docs"]["target_rows"] == 8
+                    and rows["public.docs"]["lag_ms"] == state["numbers"]["lag_ms"] == 0
+                ),
+                "it has caught up",
+            )
+
             # In both databases, but not replicated: found, without audit columns.
             await connection.execute("CREATE TABLE aside (id int PRIMARY KEY)")
             await connection.execute("INSERT INTO aside SELECT generate_series(1, 4)")
@@ -154,7 +176,7 @@ async def test_tables_of_a_ring_come_and_go(source_db: SourceDatabase, make_ring
             rows = await page.until(
                 lambda rows, state: (
                     state["headline"]["text"].startswith("Down: reader, transformer, loader and checkpoint")
-                    and rows["public.docs"]["source_rows"] == 9
+                    and rows["public.docs"]["source_rows"] == 10
                 ),
                 "the ring is down and rows are counted",
             )

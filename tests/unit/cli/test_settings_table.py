@@ -78,8 +78,6 @@ def test_what_every_process_reads_is_in_every_list() -> None:
     common = settings_read_by(dbmazz)
     assert common
     for service, fields in READS.items():
-        # The monitor is no gRPC server, and has no metrics of its own.
-        needed = common - {"metrics_port"} if service == "monitor" else common
-        assert needed <= set(fields), service
+        assert common <= set(fields), service
         assert set(fields) <= FIELDS
         assert len(fields) == len(set(fields))
