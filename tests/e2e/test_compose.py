@@ -39,7 +39,7 @@ OBSERVERS = {"prometheus", "grafana"}
 OURS = {name: service for name, service in COMPOSE.items() if name not in DATABASES | OBSERVERS}
 ALWAYS = {"settings", *SERVICES}
 SANDBOX = {"generators", "sandbox-postgres", "sandbox-starrocks"}
-COMPOSE_COMMAND = ["docker", "compose", "-f", str(ROOT / "compose" / "compose.yaml")]
+COMPOSE_COMMAND = ["docker", "compose", "--ansi", "never", "-f", str(ROOT / "compose" / "compose.yaml")]
 # Who may have what: everything else in this table is another service's.
 ONLY_IN = {
     "psycopg": {"reader", "monitor"},
