@@ -42,7 +42,7 @@ test: setup ## all tests (SEED=n repeats a randomised run, ARGS='-k toast' choos
 
 up: ## the same in containers, in the background (PROFILE=starrocks or external, ARGS='--scale loader=4')
 	@test '$(PROFILE)' != external || test -f .env || { echo "PROFILE=external reads .env, which is not there: write SOURCE_URL=..., SINK_URL=... into it" >&2; exit 2; }
-	@$(COMPOSE) up --build --detach $(ARGS) || { $(COMPOSE) logs --no-log-prefix settings >&2; exit 2; }
+	@$(COMPOSE) up --build --detach $(ARGS) || { docker logs "$$($(COMPOSE) ps --all --quiet settings)" >&2; exit 2; }
 	@echo "page: http://$$($(COMPOSE) port monitor 8080)/"
 	@$(if $(filter observability,$(PROFILE)),echo "Grafana: http://$$($(COMPOSE) port grafana 3000)/")
 
