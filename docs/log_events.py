@@ -15,7 +15,8 @@ HEAD = """# Logs
 
 One event per line on stderr. `LOG_FORMAT=json` has an object per line, with `event`, `level`, `timestamp` (UTC) and the keys
 of the event; `console` is the same for people. `LOG_LEVEL` says from which level on. Names do not change: alerts may be built
-on them. … stands for keys that say which table, lane or load it is about. Neither row values nor secrets are in any; a test runs a ring whose every value is marked and looks for the marks.
+on them. Where … stands, there are keys that say which table, lane or load it is about. Neither row values nor secrets are in
+any; a test runs a ring whose every value is marked, and looks for the marks.
 
 On stdout, a service says one line of JSON when it has bound its port: `service`, `address`, `pid`.
 
