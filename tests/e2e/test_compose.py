@@ -228,6 +228,7 @@ def test_the_dockerfile_has_a_target_for_each_image_and_builds_anywhere() -> Non
     (user,) = re.findall(r"^USER (\d+):\d+$", DOCKERFILE, re.MULTILINE)
     assert int(user) > 0
     assert "mount=type=secret,id=extra_ca" in DOCKERFILE
+    assert "compileall" in DOCKERFILE.split(" AS runtime\n")[1].split("\nUSER ")[0], "a start compiles nothing"
 
 
 # What goes into an image.
