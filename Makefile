@@ -12,7 +12,7 @@ DOCKER_COMPOSE := docker compose -f compose/compose.yaml
 COMPOSE := $(DOCKER_COMPOSE) $(if $(filter external,$(PROFILE)),--env-file .env) $(addprefix --profile ,$(PROFILE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test up down logs validate lint format protos lock clean
+.PHONY: help setup demo test up down logs validate figures lint format protos lock clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ logs: ## what the containers say (ARGS='--tail 100 loader' chooses)
 
 validate: setup ## starts the containers and checks them: replication, deletes, TOAST, the page, a killed loader
 	@$(BIN)/python compose/validate.py --profile $(filter-out observability,$(PROFILE)) $(ARGS)
+
+figures: setup ## what the containers cost, in processor and memory (ARGS='--seconds 25')
+	@$(BIN)/python compose/figures.py $(ARGS)
 
 lint: setup ## ruff, as the tests run it
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
