@@ -5,12 +5,14 @@ BIN := $(VENV)/bin
 DISTRIBUTIONS := services/core services/reader services/transformer services/loader services/checkpoint \
 	services/monitor sandbox cli
 SEED ?=
-# In containers: sandbox, starrocks (their own images), or external (the ring alone, against .env).
+# In containers: sandbox, starrocks (their own images), or external (the ring alone, against .env); with observability
+# behind it, Prometheus and Grafana, too: PROFILE='sandbox observability'.
 PROFILE ?= sandbox
-COMPOSE := docker compose -f compose/compose.yaml $(if $(filter external,$(PROFILE)),--env-file .env) --profile $(PROFILE)
+DOCKER_COMPOSE := docker compose -f compose/compose.yaml
+COMPOSE := $(DOCKER_COMPOSE) $(if $(filter external,$(PROFILE)),--env-file .env) $(addprefix --profile ,$(PROFILE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test up down logs validate lint format protos lock clean
+.PHONY: help setup demo test up down logs validate figures lint format protos lock clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,17 +42,21 @@ test: setup ## all tests (SEED=n repeats a randomised run, ARGS='-k toast' choos
 
 up: ## the same in containers, in the background (PROFILE=starrocks or external, ARGS='--scale loader=4')
 	@test '$(PROFILE)' != external || test -f .env || { echo "PROFILE=external reads .env, which is not there: write SOURCE_URL=..., SINK_URL=... into it" >&2; exit 2; }
-	@$(COMPOSE) up --build --detach $(ARGS)
+	@$(COMPOSE) up --build --detach $(ARGS) || { docker logs "$$($(COMPOSE) ps --all --quiet settings)" >&2; exit 2; }
 	@echo "page: http://$$($(COMPOSE) port monitor 8080)/"
+	@$(if $(filter observability,$(PROFILE)),echo "Grafana: http://$$($(COMPOSE) port grafana 3000)/")
 
-down: ## stops the containers (ARGS=--volumes forgets their data)
-	@$(COMPOSE) down $(ARGS)
+down: ## stops the containers of all profiles (ARGS=--volumes forgets their data)
+	@$(DOCKER_COMPOSE) --profile '*' down $(ARGS)
 
 logs: ## what the containers say (ARGS='--tail 100 loader' chooses)
-	@$(COMPOSE) logs --follow $(ARGS)
+	@$(DOCKER_COMPOSE) --profile '*' logs --follow $(ARGS)
 
 validate: setup ## starts the containers and checks them: replication, deletes, TOAST, the page, a killed loader
-	@$(BIN)/python compose/validate.py --profile $(PROFILE) $(ARGS)
+	@$(BIN)/python compose/validate.py --profile $(filter-out observability,$(PROFILE)) $(ARGS)
+
+figures: setup ## what the containers cost, in processor and memory (ARGS='--seconds 25')
+	@$(BIN)/python compose/figures.py $(ARGS)
 
 lint: setup ## ruff, as the tests run it
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

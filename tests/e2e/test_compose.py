@@ -9,9 +9,11 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from importlib.metadata import distribution
 from pathlib import Path
@@ -32,8 +34,12 @@ DOCKERFILE = (ROOT / "services" / "Dockerfile").read_text()
 RING = ("reader", "transformer", "loader", "checkpoint")
 SERVICES = (*RING, "monitor")
 # The databases' own images say themselves what they need.
-FOREIGN = {"postgres", "starrocks"}
-OURS = {name: service for name, service in COMPOSE.items() if name not in FOREIGN}
+DATABASES = {"postgres", "starrocks"}
+OBSERVERS = {"prometheus", "grafana"}
+OURS = {name: service for name, service in COMPOSE.items() if name not in DATABASES | OBSERVERS}
+ALWAYS = {"settings", *SERVICES}
+SANDBOX = {"generators", "sandbox-postgres", "sandbox-starrocks"}
+COMPOSE_COMMAND = ["docker", "compose", "-f", str(ROOT / "compose" / "compose.yaml")]
 # Who may have what: everything else in this table is another service's.
 ONLY_IN = {
     "psycopg": {"reader", "monitor"},
@@ -77,17 +83,61 @@ def test_the_default_is_the_ring_with_the_sandbox_and_external_is_the_ring_alone
         if line and not line.startswith("#")
     )
     assert chosen == {"COMPOSE_PROFILES": "sandbox", "RING_ENV_FILE": "sandbox.env"}
-    assert started("sandbox") == {*SERVICES, "generators", "sandbox-postgres", "sandbox-starrocks"}
-    assert started("starrocks") == {*SERVICES, "generators", "postgres", "starrocks"}
-    assert started("external") == set(SERVICES)
+    assert started("sandbox") == ALWAYS | SANDBOX
+    assert started("starrocks") == ALWAYS | DATABASES | {"generators"}
+    assert started("external") == ALWAYS
+    assert started("external", "observability") == ALWAYS | OBSERVERS
     assert COMPOSE["postgres"]["image"] == "postgres:17"
     assert "wal_level=logical" in COMPOSE["postgres"]["command"]
     assert COMPOSE["starrocks"]["image"].startswith("starrocks/allin1-ubuntu:")
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize(
+    ("options", "services"),
+    [
+        ((), ALWAYS | SANDBOX),
+        (("--profile", "sandbox", "--profile", "observability"), ALWAYS | SANDBOX | OBSERVERS),
+        (("--profile", "starrocks"), ALWAYS | DATABASES | {"generators"}),
+        (
+            ("--profile", "starrocks", "--profile", "observability"),
+            ALWAYS | DATABASES | OBSERVERS | {"generators"},
+        ),
+        (("--env-file", "{file}", "--profile", "external"), ALWAYS),
+        (("--env-file", "{file}", "--profile", "external", "--profile", "observability"), ALWAYS | OBSERVERS),
+        (("--profile", "observability"), ALWAYS | OBSERVERS),
+        (("--profile", "*"), set(COMPOSE)),
+    ],
+    ids=lambda value: " ".join(value) or "nothing said" if isinstance(value, tuple) else "",
+)
+def test_compose_understands_every_profile(options: tuple[str, ...], services: set[str], tmp_path: Path) -> None:
+    """By docker compose itself, which needs no engine for it."""
+    if shutil.which("docker") is None:
+        pytest.skip("there is no docker command")
+    if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode:
+        pytest.skip("docker has no compose v2")
+    file = tmp_path / "ring.env"
+    file.write_text("SOURCE_URL=postgresql://u@h/d\nSINK_URL=http://h:8030\n")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COMPOSE_")}
+    if "external" in options:
+        environment["RING_ENV_FILE"] = str(file)
+    done = subprocess.run(
+        [*COMPOSE_COMMAND, *(option.format(file=file) for option in options), "config", "--format", "json"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "", "no variable without a value"
+    found = json.loads(done.stdout)["services"]
+    assert set(found) == services
+    urls = {found[name]["environment"]["SOURCE_URL"] for name in ALWAYS}
+    assert len(urls) == 1 and ("@source:" in urls.pop()) == ("external" not in options)
+
+
+@pytest.mark.parametrize("name", [name for name in COMPOSE if name not in DATABASES])
 def test_containers_are_confined(name: str) -> None:
-    service = OURS[name]
+    service = COMPOSE[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
@@ -139,6 +189,9 @@ def test_scaled_services_have_no_fixed_port_and_no_fixed_name() -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_each_container_has_a_health_check(name: str) -> None:
+    if name == "settings":
+        assert OURS[name]["restart"] == "no", "it ends by itself"
+        return
     test = OURS[name]["healthcheck"]["test"]
     if name == "generators":
         assert test == ["CMD", "test", "-f", "/dev/shm/tables"]
@@ -151,7 +204,14 @@ def test_each_container_has_a_health_check(name: str) -> None:
 def test_nobody_waits_for_a_service_that_may_not_be_there() -> None:
     for name in SERVICES:
         for needed, how in COMPOSE[name].get("depends_on", {}).items():
-            assert needed in SERVICES or how["required"] is False, f"{name} needs {needed}"
+            assert needed in ALWAYS or how["required"] is False, f"{name} needs {needed}"
+
+
+def test_nothing_starts_before_the_settings_are_looked_at() -> None:
+    for name, service in COMPOSE.items():
+        if name not in OBSERVERS | {"settings"}:
+            assert service["depends_on"]["settings"] == {"condition": "service_completed_successfully"}, name
+    assert COMPOSE["settings"]["env_file"] == COMPOSE["reader"]["env_file"]
 
 
 def test_the_dockerfile_has_a_target_for_each_image_and_builds_anywhere() -> None:
@@ -168,6 +228,7 @@ def test_the_dockerfile_has_a_target_for_each_image_and_builds_anywhere() -> Non
     (user,) = re.findall(r"^USER (\d+):\d+$", DOCKERFILE, re.MULTILINE)
     assert int(user) > 0
     assert "mount=type=secret,id=extra_ca" in DOCKERFILE
+    assert "compileall" in DOCKERFILE.split(" AS runtime\n")[1].split("\nUSER ")[0], "a start compiles nothing"
 
 
 # What goes into an image.
@@ -229,12 +290,12 @@ class Stack:
 
     def __init__(self, project: str) -> None:
         self.project = project
-        ports = ("READER", "CHECKPOINT", "MONITOR", "SOURCE", "SINK_HTTP", "SINK_MYSQL")
+        ports = ("READER", "CHECKPOINT", "MONITOR", "SOURCE", "SINK_HTTP", "SINK_MYSQL", "PROMETHEUS", "GRAFANA")
         self.environment = {**os.environ, "COMPOSE_PROJECT_NAME": project, **{f"{name}_PORT": "0" for name in ports}}
 
     def run(self, *arguments: str, timeout_s: float = 900) -> str:
         done = subprocess.run(
-            ["docker", "compose", "-f", str(ROOT / "compose" / "compose.yaml"), *arguments],
+            [*COMPOSE_COMMAND, *arguments],
             env=self.environment,
             capture_output=True,
             text=True,
@@ -244,16 +305,18 @@ class Stack:
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout.strip()
 
+    def in_monitor(self, code: str) -> str:
+        """What this code says in the monitor's container."""
+        return self.run("exec", "-T", "monitor", "python", "-c", code)
+
     def state(self) -> dict[str, Any]:
-        answer = self.run(
-            "exec",
-            "-T",
-            "monitor",
-            "python",
-            "-c",
-            "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8080/api/state').read().decode())",
+        """What the page shows; {} while the monitor has not bound its port yet."""
+        code = (
+            "import urllib.error, urllib.request as u\n"
+            "try: print(u.urlopen('http://127.0.0.1:8080/api/state', timeout=5).read().decode())\n"
+            "except urllib.error.URLError: print('{}')"
         )
-        return json.loads(answer)
+        return json.loads(self.in_monitor(code))
 
     def replicas(self, service: str) -> list[dict[str, Any]]:
         return [one for one in self.state().get("replicas", []) if one["service"] == service]
@@ -279,7 +342,7 @@ def stack(engine: docker.DockerClient) -> Iterator[Stack]:
         stack.run("up", "--build", "--detach")
         yield stack
     finally:
-        stack.run("down", "--volumes")
+        stack.run("--profile", "*", "down", "--volumes")
 
 
 def containers(engine: docker.DockerClient, stack: Stack) -> list[Any]:
@@ -306,7 +369,7 @@ def test_every_container_becomes_healthy_and_is_confined(engine: docker.DockerCl
         return {one.attrs["State"]["Health"]["Status"] for one in containers(engine, stack)}
 
     until("all containers to be healthy", lambda: health() == {"healthy"})
-    assert {service_of(one) for one in containers(engine, stack)} == set(OURS) - FOREIGN
+    assert {service_of(one) for one in containers(engine, stack)} == set(OURS) - {"settings"}
     for one in containers(engine, stack):
         host = one.attrs["HostConfig"]
         assert host["ReadonlyRootfs"] and host["CapDrop"] == ["ALL"] and not host["Privileged"]
@@ -357,6 +420,128 @@ def test_scaling_both_ways_under_traffic_loses_nothing(engine: docker.DockerClie
     with psycopg.connect(f"postgresql://postgres:dbmazz@{source}/postgres", autocommit=True) as connection:
         before = connection.execute("SELECT count(*) FROM orders").fetchone()
         until("the traffic to go on", lambda: connection.execute("SELECT count(*) FROM orders").fetchone() > before)
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("missing", RING)
+def test_a_service_that_is_missing_at_start_is_named_and_waited_for(stack: Stack, missing: str) -> None:
+    """Removed, so that not even its name is known."""
+
+    def said() -> bool:
+        state = stack.state()
+        nodes = {one["id"]: one["level"] for one in state.get("ring", {}).get("nodes", [])}
+        return nodes.get(missing) == "bad" and any(missing in str(one).lower() for one in state["problems"])
+
+    def running(*services: str) -> bool:
+        found = {service: {one["state"] for one in stack.replicas(service)} for service in services}
+        return all(states == {"running"} for states in found.values())
+
+    others = [name for name in SERVICES if name != missing]
+    stack.run("rm", "--stop", "--force", missing)
+    stack.run("restart", "--no-deps", *others)
+    until(f"the monitor to miss the {missing}", said)
+    assert set(stack.run("ps", "--services", "--status", "running").split()) >= set(others)
+    stack.run("up", "--detach", "--no-deps", missing)
+    until("all services to run", lambda: running(*RING))
+    until("rows to move", lambda: (stack.state().get("numbers", {}).get("loaded_per_s") or 0) > 0)
+
+
+@pytest.mark.docker
+def test_the_monitor_works_when_its_disk_is_full(engine: docker.DockerClient, stack: Stack) -> None:
+    stack.run("restart", "--no-deps", "monitor")
+    fill = (
+        "import itertools, os\n"
+        "for directory in ('/tmp', '/dev/shm'):\n"
+        "    with open(f'{directory}/fill', 'wb', buffering=0) as file:\n"
+        "        try:\n"
+        "            for _ in itertools.count():\n"
+        "                file.write(bytes(1 << 20))\n"
+        "        except OSError as error:\n"
+        "            print(error.strerror)"
+    )
+    assert stack.in_monitor(fill).splitlines() == ["No space left on device"] * 2
+    until("a first sample", lambda: "time_ms" in stack.state())
+    before = stack.state()["time_ms"]
+    until("samples to go on", lambda: stack.state()["time_ms"] > before + 3000)
+    page = stack.in_monitor("import urllib.request as u; print(u.urlopen('http://127.0.0.1:8080/').read().decode())")
+    assert "<html" in page
+    [monitor] = [one for one in containers(engine, stack) if service_of(one) == "monitor"]
+    assert monitor.exec_run(["python", "-m", "dbmazz.probe", "http://127.0.0.1:8080/healthz"]).exit_code == 0
+    stack.in_monitor("import os; os.remove('/tmp/fill'); os.remove('/dev/shm/fill')")
+
+
+@pytest.mark.docker
+def test_bad_settings_are_told_a_line_each_and_nothing_starts(
+    engine: docker.DockerClient, stack: Stack, tmp_path: Path
+) -> None:
+    """The images are those of `stack`."""
+    (tmp_path / "ring.env").write_text("FLUSH_SIZE=a-lot\n")
+    other = Stack(f"{stack.project}-bad")
+    other.environment["RING_ENV_FILE"] = str(tmp_path / "ring.env")
+
+    def said() -> list[str]:
+        return engine.containers.get(other.run("ps", "--all", "--quiet", "settings")).logs().decode().splitlines()
+
+    try:
+        with pytest.raises(AssertionError, match='service "settings" didn\'t complete successfully: exit 2'):
+            other.run("up", "--detach")
+        states = dict(
+            line.split() for line in other.run("ps", "--all", "--format", "{{.Service}} {{.State}}").splitlines()
+        )
+        assert states.pop("settings") == "exited"
+        assert set(states.values()) == {"created"}
+        [line] = said()
+        assert line.startswith("dbmazz settings: FLUSH_SIZE=a-lot ")
+        (tmp_path / "ring.env").write_text("TABLES=a.b\n")
+        with pytest.raises(AssertionError, match="settings"):
+            other.run("up", "--detach")
+        assert [line.split()[2] for line in said()] == ["SOURCE_URL", "SINK_URL"]
+    finally:
+        other.run("down", "--volumes")
+
+
+@pytest.mark.docker
+def test_prometheus_scrapes_every_replica_and_evaluates_every_rule(engine: docker.DockerClient, stack: Stack) -> None:
+    """With PROMETHEUS_IMAGE, where the pinned one is not to be had."""
+    image = (
+        os.environ.get("PROMETHEUS_IMAGE") or COMPOSE["prometheus"]["image"].removeprefix("${PROMETHEUS_IMAGE:-")[:-1]
+    )
+    try:
+        engine.images.get(image)
+    except docker.errors.ImageNotFound:
+        pytest.skip(f"the image {image} is not here")
+    stack.run("up", "--detach", "--no-recreate", "prometheus")
+
+    def ask(path: str) -> Any:
+        with urllib.request.urlopen(
+            f"http://{stack.run('port', 'prometheus', '9090')}/api/v1/{path}", timeout=5
+        ) as answer:
+            return json.load(answer)["data"]
+
+    def up() -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for target in ask("targets?state=active")["activeTargets"]:
+            job = target["labels"]["job"].removeprefix("dbmazz-")
+            counts[job] = counts.get(job, 0) + (target["health"] == "up")
+        return counts
+
+    def listens() -> bool:
+        try:
+            return bool(ask("targets"))
+        except OSError:
+            return False
+
+    until("prometheus to listen", listens)
+    until("every service to be scraped", lambda: all(up().get(service) == 1 for service in SERVICES))
+    stack.run("up", "--detach", "--no-deps", "--scale", "loader=3", "loader")
+    until("all loaders to be scraped", lambda: up()["loader"] == 3)
+    stack.run("up", "--detach", "--no-deps", "--scale", "loader=1", "loader")
+    until("one loader to be left", lambda: up()["loader"] == 1)
+    [group] = ask("rules")["groups"]
+    declared = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yaml").read_text())["groups"][0]["rules"]
+    assert {rule["name"] for rule in group["rules"]} == {rule["alert"] for rule in declared}
+    until("every rule to be evaluated", lambda: {one["health"] for one in ask("rules")["groups"][0]["rules"]} == {"ok"})
+    stack.run("rm", "--stop", "--force", "prometheus")
 
 
 @pytest.mark.docker

@@ -11,12 +11,13 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+
+from tests.fixtures.waiting import wait_until
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 START_S = 30.0
@@ -86,14 +87,13 @@ def running(binary: str, profile: Path) -> Iterator[str]:
 
 
 def _debugger(process: subprocess.Popen[bytes], port_file: Path) -> str:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
+    def address() -> str:
         if process.poll() is not None:
             raise RuntimeError(f"the browser ended with {process.returncode}")
-        if port_file.exists() and len(lines := port_file.read_text().split()) == 2:
-            return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
-        time.sleep(0.02)
-    raise TimeoutError(f"the browser has no debugger within {START_S:g} s")
+        lines = port_file.read_text().split() if port_file.exists() else []
+        return f"ws://127.0.0.1:{lines[0]}{lines[1]}" if len(lines) == 2 else ""
+
+    return asyncio.run(wait_until(address, timeout=START_S, what="the browser has a debugger"))
 
 
 class Page:

@@ -40,7 +40,7 @@ class Standing:
         kind = "refuses" if refuses else "away"
         if self._kinds.get(peer) != kind:
             self._kinds[peer] = kind
-            log.warning(f"peer_{kind}", peer=str(peer), reason=reason)
+            log.warning("peer_refuses" if refuses else "peer_away", peer=str(peer), reason=reason)
         self._wake()
 
     def works(self, peer: Peer, **facts: str) -> None:

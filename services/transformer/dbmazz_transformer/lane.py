@@ -157,10 +157,10 @@ class Lane:
                     return False
                 case Verdict.RETRY:
                     pause = retrying.next_delay()
-                    self._stall(LaneEvent.RETRY, "lane_retrying", outcome.message, pause)
+                    self._stall(LaneEvent.RETRY, outcome.message, pause)
                 case _:
                     pause = parking.next_delay()
-                    self._stall(LaneEvent.PARK, "lane_parked", outcome.message, pause)
+                    self._stall(LaneEvent.PARK, outcome.message, pause)
             await asyncio.sleep(pause)
         return False
 
@@ -168,9 +168,14 @@ class Lane:
         self._tally.loaded(load)
         self._tail.publish(load)
 
-    def _stall(self, event: LaneEvent, name: str, message: str, pause: float) -> None:
+    def _stall(self, event: LaneEvent, message: str, pause: float) -> None:
         if message != self.message:
-            log.warning(name, **self._builder.names(), reason=message, pause_s=round(pause, 2))
+            log.warning(
+                "lane_parked" if event is LaneEvent.PARK else "lane_retrying",
+                **self._builder.names(),
+                reason=message,
+                pause_s=round(pause, 2),
+            )
         self.message = message
         self._enter(event)
 

@@ -79,7 +79,9 @@ def test_anything_else_does_not_even_from_this_machine(given):
 def test_tokens_that_are_none_are_named_and_not_shown(tmp_path, token):  # fmt: skip
     with pytest.raises(ConfigError) as caught:
         load_settings({"CONTROL_TOKEN": token}, tmp_path)
-    assert str(caught.value).startswith("CONTROL_TOKEN=*** is not valid. It takes nothing, or 16 to 256 ")
+    assert str(caught.value).startswith(
+        "CONTROL_TOKEN=*** in the environment is not valid. It takes nothing, or 16 to 256 "
+    )
     assert token not in str(caught.value)
 
 
