@@ -16,6 +16,7 @@ from dbmazz.target import Codec
 
 from dbmazz_transformer.protocol.array_literal import parse_array
 from dbmazz_transformer.protocol.json_text import escape, escape_all
+from dbmazz_transformer.protocol.layout import ValueType
 
 NULL = b"null"
 
@@ -35,15 +36,6 @@ class Tokens:
     texts: Sequence[bytes]
     quoted: bool = False
     changed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ValueType:
-    """How a column's text is read: its codec, and for arrays that of the elements, and the delimiter."""
-
-    codec: Codec
-    element: Codec | None = None
-    delimiter: bytes = b","
 
 
 def column_tokens(cells: Sequence[bytes | None], any_null: bool, kind: ValueType) -> Tokens:

@@ -11,8 +11,6 @@ from dbmazz.relation import Column, Relation
 from dbmazz.signature import from_indices, is_toast_column, toast_indices
 from dbmazz.target import AUDIT_COLUMNS, Codec, target_type
 
-from dbmazz_transformer.protocol.codecs import ValueType
-
 # box is the one built-in type whose arrays are not separated by commas (pg_type.typdelim).
 _BOX = 603
 
@@ -21,6 +19,15 @@ class LayoutError(DbmazzError):
     """The target table does not fit the relation."""
 
     reason = "TARGET"
+
+
+@dataclass(frozen=True, slots=True)
+class ValueType:
+    """How a column's text is read: its codec, and for arrays that of the elements, and the delimiter."""
+
+    codec: Codec
+    element: Codec | None = None
+    delimiter: bytes = b","
 
 
 @dataclass(frozen=True, slots=True)
