@@ -6,8 +6,8 @@ import time
 import orjson
 import pytest
 from dbmazz.relation import Column, TypeFamily
-from dbmazz_transformer.protocol.encode import EncodeError
 from dbmazz_transformer.protocol.layout import LayoutError, Target, make_layout
+from dbmazz_transformer.protocol.malformed import EncodeError
 from dbmazz_transformer.protocol.plan import PlanOptions, plan_window
 
 from tests.unit.transformer.transformer_world import (

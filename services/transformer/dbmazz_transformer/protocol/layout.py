@@ -11,6 +11,8 @@ from dbmazz.relation import Column, Relation
 from dbmazz.signature import from_indices, is_toast_column, toast_indices
 from dbmazz.target import AUDIT_COLUMNS, Codec, target_type
 
+from dbmazz_transformer.protocol.kernel import Writer
+
 # box is the one built-in type whose arrays are not separated by commas (pg_type.typdelim).
 _BOX = 603
 
@@ -65,6 +67,11 @@ class Layout:
     def non_key_bitmap(self) -> int:
         """The signature of a row that has nothing but its key."""
         return from_indices(column.index for column in self.columns) & ~from_indices(self.relation.key_indices)
+
+    @cached_property
+    def writer(self) -> Writer:
+        """Writes rows with these columns."""
+        return Writer(self.columns)
 
     def present(self, bitmap: int) -> list[JsonColumn]:
         """The columns that rows of this signature carry."""
