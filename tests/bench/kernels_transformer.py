@@ -19,6 +19,7 @@ from dbmazz.relation import Column, Relation, ReplicaIdentity
 from dbmazz.v1 import change_pb2
 from dbmazz_transformer.protocol import kernel
 from dbmazz_transformer.protocol.layout import Layout, make_layout
+from dbmazz_transformer.protocol.plan import COMMIT_RUNS
 
 from tests.reference.transformer.windows import by_reference
 from tests.unit.transformer.transformer_world import (
@@ -62,7 +63,9 @@ class Workload:
 def layout_with(types: dict[str, int]) -> Layout:
     columns = tuple(
         # A number beyond the type OIDs used here is the modifier of a numeric.
-        Column(name, 1700, oid, position == 0) if oid > 100_000 else Column(name, oid, key_position=int(position == 0))
+        Column(name, 1700, oid, int(position == 0))
+        if oid > 100_000
+        else Column(name, oid, key_position=int(position == 0))
         for position, (name, oid) in enumerate(types.items())
     )
     source = Relation(7, "public", "t", ReplicaIdentity.DEFAULT, 1, columns)
@@ -157,7 +160,7 @@ def kernel_steps(workload: Workload, messages: list[bytes]) -> dict[str, float]:
     check, rows = microseconds(lambda: [kernel.Rows(batch, columns) for batch in batches])
     fold, folded = microseconds(lambda: kernel.fold(rows, keys, non_key_bitmap=non_key, soft_delete=True))
     encode, bodies = microseconds(lambda: [writer.encode(group, TAILS) for group in folded.groups])
-    runs, _ = microseconds(lambda: [group.commit_runs() for group in folded.groups])
+    runs, _ = microseconds(lambda: [group.commit_runs(COMMIT_RUNS) for group in folded.groups])
     size = sum(len(body) for body, _ in bodies)
     return {"decode": decode, "check": check, "fold": fold, "encode": encode, "runs": runs, "bytes": size / ROWS}
 

@@ -82,7 +82,7 @@ def by_kernel(batches: Sequence, layout: Layout, tails: Tails, *, soft_delete: b
             members.rows,
             list(members.ops),
             (members.insert_count, members.update_count, members.delete_count),
-            members.commit_runs(),
+            members.commit_runs(1_000_000),
             *writer.encode(members, tails),
         )
         for members in folded.groups

@@ -270,6 +270,34 @@ def test_what_the_caller_may_not_ask():
     assert kernel.fold([], [0], non_key_bitmap=0, soft_delete=True).groups == []
 
 
+@pytest.mark.parametrize("limit", [2, 3, 7, 256])
+def test_commit_times_beyond_the_limit_are_told_more_coarsely(seed, limit):
+    rng = random.Random(seed + limit)
+    layout = layout_with([column_of("id", 23, 1)])
+    for times in (
+        [rng.randrange(1_000_000) for _ in range(400)],
+        [rng.choice((-(2**63), 2**63 - 1, 0)) for _ in range(9)],
+        [5] * 20,
+        list(range(256)),
+    ):
+        events = [Event(INSERT, (b"%d" % at,), at + 1, 0, time) for at, time in enumerate(times)]
+        batch = to_proto(layout.relation, EventBatch(1, tuple(events)))
+        (group,) = kernel.fold([kernel.Rows(batch, 1)], [0], non_key_bitmap=0, soft_delete=True).groups
+        runs = group.commit_runs(limit)
+        assert len(runs) <= limit
+        assert sum(rows for _, rows in runs) == len(times)
+        assert [time for time, _ in runs] == sorted({time for time, _ in runs} & set(times))
+        assert runs[0][0] == min(times)
+        if len(set(times)) <= limit:
+            assert runs == tuple(sorted((time, times.count(time)) for time in set(times)))
+        else:
+            step = (max(times) - min(times)) // limit + 1
+            spans = sorted({(time - min(times)) // step for time in times})
+            assert [(time - min(times)) // step for time, _ in runs] == spans
+    with pytest.raises(ValueError, match="at least two"):
+        group.commit_runs(1)
+
+
 def test_nothing_is_kept_of_what_is_done_or_refused(seed):
     """Memory of the kernel is counted by tracemalloc, as it comes from Python's allocators."""
     rng = random.Random(seed)

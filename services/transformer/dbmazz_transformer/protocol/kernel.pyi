@@ -35,8 +35,11 @@ class Group:
     rows: list[int]
     ops: bytes
 
-    def commit_runs(self) -> tuple[tuple[int, int], ...]:
-        """(commit time in microseconds since 1970, rows of the group that were committed then), ascending."""
+    def commit_runs(self, limit: int) -> tuple[tuple[int, int], ...]:
+        """(commit time in microseconds since 1970, rows of the group that were committed then), ascending.
+
+        More than `limit` (2 at least) of them become one for each of as many equal spans of time, with the first time in it.
+        """
 
 class Folded:
     """A window after folding. `folded_count`: images that a later one of the same key has superseded."""

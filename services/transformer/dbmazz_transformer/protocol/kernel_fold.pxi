@@ -75,31 +75,45 @@ cdef class Group:
     def ops(self):
         return bytes([final_op(self.fold, row) for row in self.rows])
 
-    def commit_runs(self):
-        """Rows by commit time, ascending."""
-        cdef Py_ssize_t at, runs = 0, kept = 0
-        cdef int64_t time
-        cdef int32_t row
-        cdef bint ascending = True
+    def commit_runs(self, Py_ssize_t limit):
+        """Rows by commit time, ascending, at most `limit` of them."""
+        cdef Py_ssize_t at, row, runs = 0
+        if limit < 2:  # a span of one run would not fit 64 bits
+            raise ValueError("at least two runs are needed")
         cdef CommitRun *found = <CommitRun *>claim(self.row_count, sizeof(CommitRun))
         try:
             for at in range(self.row_count):
                 row = self.fold.order[self.start + at]
-                time = self.fold.times[row]
-                if runs and found[runs - 1].time == time:
-                    found[runs - 1].rows += 1
-                    continue
-                ascending = ascending and (runs == 0 or found[runs - 1].time < time)
-                found[runs] = CommitRun(time, 1)
-                runs += 1
-            if ascending:
-                return tuple([(found[at].time, found[at].rows) for at in range(runs)])
-            counts = {}
-            for at in range(runs):
-                counts[found[at].time] = counts.get(found[at].time, 0) + found[at].rows
-            return tuple(sorted(counts.items()))
+                if runs == 0 or found[runs - 1].time != self.fold.times[row]:
+                    found[runs].time = self.fold.times[row]
+                    runs += 1
+                found[runs - 1].rows += 1
+            qsort(found, runs, sizeof(CommitRun), &earlier_run)
+            runs = merge_runs(found, runs, 1)
+            if runs > limit:
+                runs = merge_runs(found, runs, (<uint64_t>found[runs - 1].time - <uint64_t>found[0].time) // limit + 1)
+            return tuple([(found[at].time, found[at].rows) for at in range(runs)])
         finally:
             PyMem_RawFree(found)
+
+
+cdef int earlier_run(const void *one, const void *other) noexcept nogil:
+    cdef int64_t left = (<const CommitRun *>one).time
+    cdef int64_t right = (<const CommitRun *>other).time
+    return (left > right) - (left < right)
+
+
+cdef Py_ssize_t merge_runs(CommitRun *runs, Py_ssize_t count, uint64_t step) noexcept nogil:
+    """Ascending runs into one for each `step` from the first on, with its first time; how many there are then."""
+    cdef Py_ssize_t at, kept = 0
+    cdef uint64_t first = <uint64_t>runs[0].time
+    for at in range(1, count):
+        if (<uint64_t>runs[at].time - first) // step == (<uint64_t>runs[kept].time - first) // step:
+            runs[kept].rows += runs[at].rows
+        else:
+            kept += 1
+            runs[kept] = runs[at]
+    return kept + 1
 
 
 cdef class Folded:

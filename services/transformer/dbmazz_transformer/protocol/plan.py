@@ -16,6 +16,9 @@ from dbmazz_transformer.protocol.window import Window
 
 # dbmazz_op_type and dbmazz_is_deleted, which always go together: insert, update, delete.
 _MARKS = ((b"0", b"false"), (b"1", b"false"), (b"2", b"true"))
+# Commit times told per load, at most: with one row per transaction they would be as many as the rows, and each is a message.
+# The times of a load are then right within a 256th of the span between its first commit and its last.
+COMMIT_RUNS = 256
 _REMOVAL = (b',"__op":1',) * len(_MARKS)
 _AUDIT_ITEMS = tuple(quoted(name) for name in (OP_TYPE, IS_DELETED, SYNCED_AT, CDC_VERSION))
 
@@ -141,7 +144,7 @@ def _load(progress: Progress, group: Group, layout: Layout, options: PlanOptions
         version_column=CDC_VERSION if options.version_guard and not group.removes else "",
         row_count=group.row_count,
         body=body,
-        commit_runs=group.commit_runs(),
+        commit_runs=group.commit_runs(COMMIT_RUNS),
         absent_columns=layout.absent_names(group.bitmap),
         insert_count=group.insert_count,
         update_count=group.update_count,
