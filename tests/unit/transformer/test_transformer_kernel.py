@@ -267,6 +267,10 @@ def test_what_the_caller_may_not_ask():
         kernel.Writer(layout.columns).encode(None, TAILS)
     with pytest.raises(TypeError):
         kernel.Writer(layout.columns).encode(group, (None, None, None))
+    with pytest.raises(TypeError, match="made by fold"):
+        kernel.Group()
+    with pytest.raises(ValueError, match="other columns"):
+        kernel.Writer(layout.columns).encode(kernel.Group.__new__(kernel.Group), TAILS)
     assert kernel.fold([], [0], non_key_bitmap=0, soft_delete=True).groups == []
 
 

@@ -19,7 +19,9 @@ from cpython.ref cimport PyObject, Py_XDECREF
 
 include "kernel_bytes.pxi"
 include "kernel_rows.pxi"
+include "kernel_window.pxi"
 include "kernel_fold.pxi"
+include "kernel_group.pxi"
 include "kernel_json.pxi"
 include "kernel_array.pxi"
 include "kernel_encode.pxi"

@@ -69,12 +69,13 @@ cdef class Writer:
     def encode(self, Group group not None, tails):
         """One JSON object and a newline per row, and how many values a policy has changed."""
         cdef Body body
-        cdef bytes bitmap = group.bitmap.to_bytes(8 * group.fold.words, "little")
+        cdef bytes bitmap
         cdef bytes insert, update, delete
         cdef Py_ssize_t column = 0, size
         cdef int status
-        if group.fold.column_count != self.column_count:
+        if group.fold is None or group.fold.column_count != self.column_count:
             raise ValueError("the rows have other columns than the layout")
+        bitmap = group.bitmap.to_bytes(8 * group.fold.words, "little")
         insert, update, delete = tails
         body.forms, body.column_count, body.absent = self.forms, self.column_count, bytes_of(bitmap)
         body.tails[INSERT_OP], body.tail_sizes[INSERT_OP] = bytes_of(insert), len(insert)
