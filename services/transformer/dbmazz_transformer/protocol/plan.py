@@ -14,12 +14,17 @@ from dbmazz_transformer.protocol.label import load_label
 from dbmazz_transformer.protocol.layout import Layout, json_key, quoted
 from dbmazz_transformer.protocol.window import Window
 
-# dbmazz_op_type and dbmazz_is_deleted, which always go together: insert, update, delete.
-_MARKS = ((b"0", b"false"), (b"1", b"false"), (b"2", b"true"))
+# What follows a row's columns, for an insert, an update, a delete; the moment stands for %b, and the version comes behind it.
+_TAILS = tuple(
+    b",%b%d,%b%b,%b" % (json_key(OP_TYPE), op, json_key(IS_DELETED), deleted, json_key(SYNCED_AT))
+    + b'"%b",'
+    + json_key(CDC_VERSION)
+    for op, deleted in enumerate((b"false", b"false", b"true"))
+)
+_REMOVAL = (b',"__op":1',) * len(_TAILS)
 # Commit times told per load, at most: with one row per transaction they would be as many as the rows, and each is a message.
 # The times of a load are then right within a 256th of the span between its first commit and its last.
 COMMIT_RUNS = 256
-_REMOVAL = (b',"__op":1',) * len(_MARKS)
 _AUDIT_ITEMS = tuple(quoted(name) for name in (OP_TYPE, IS_DELETED, SYNCED_AT, CDC_VERSION))
 
 
@@ -124,11 +129,7 @@ def _label(key: LaneKey, ids: Sequence[int], part: int) -> str:
 
 
 def _tails(synced_at: str) -> tuple[bytes, bytes, bytes]:
-    """What follows a row's columns, by its operation; the version comes behind it."""
-    synced = b',%b"%b",%b' % (json_key(SYNCED_AT), synced_at.encode(), json_key(CDC_VERSION))
-    insert, update, delete = (
-        b",%b%b,%b%b%b" % (json_key(OP_TYPE), op, json_key(IS_DELETED), deleted, synced) for op, deleted in _MARKS
-    )
+    insert, update, delete = (tail % synced_at.encode() for tail in _TAILS)
     return insert, update, delete
 
 
