@@ -2,12 +2,15 @@
 
 import json
 import time
+from dataclasses import replace
 
 import orjson
 import pytest
 from dbmazz.relation import Column, TypeFamily
-from dbmazz_transformer.protocol.encode import EncodeError
+from dbmazz.v1.load_pb2 import LoadRequest
+from dbmazz_transformer.loaders import load_to_proto, load_to_wire
 from dbmazz_transformer.protocol.layout import LayoutError, Target, make_layout
+from dbmazz_transformer.protocol.malformed import EncodeError
 from dbmazz_transformer.protocol.plan import PlanOptions, plan_window
 
 from tests.unit.transformer.transformer_world import (
@@ -162,3 +165,19 @@ def test_1600_columns():
     assert len(row) == 1 + sum(cell is not ABSENT for cell in cells) + 4
     assert len(load.absent_columns) == 533
     assert json.loads(load.body)["c1598"] == "v1598"
+
+
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 16383, 16384, 2_097_152])
+def test_a_request_is_what_the_library_would_have_written(size):
+    """The body is put on the wire by hand; whoever reads it must find every field as it was."""
+    source = relation(("id", INT4), ("body", TEXT), ("doc", JSONB))
+    event = Event(UPDATE, (b"1", b"x", ABSENT), 100, 0, 5_000_000)
+    (load,) = plan_events(source, event).loads
+    load = replace(load, body=b"y" * size)
+    request = LoadRequest.FromString(load_to_wire(load))
+    expected = load_to_proto(load)
+    expected.body = load.body
+    assert request == expected
+    assert request.progress.batch_ids == [1]
+    assert [(run.commit_time_us, run.row_count) for run in request.commit_runs] == [(5_000_000, 1)]
+    assert (request.table, list(request.absent_columns), request.update_count) == ("t", ["doc"], 1)

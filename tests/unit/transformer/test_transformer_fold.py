@@ -2,8 +2,7 @@
 
 import pytest
 from dbmazz.errors import WireError
-from dbmazz.signature import from_indices
-from dbmazz_transformer.protocol.fold import fold
+from dbmazz_transformer.protocol.kernel import fold
 
 from tests.unit.transformer.transformer_world import (
     ABSENT,
@@ -218,14 +217,4 @@ def test_an_unknown_operation_is_refused():
 def test_a_relation_without_key_is_refused():
     rows = [batch.rows for batch in decode(DOCS, [EventBatch(1, (Event(INSERT, (b"1", b"1", b"x"), 1),))])]
     with pytest.raises(WireError, match="no key columns"):
-        fold(rows, ())
-
-
-def test_rows_are_referred_to_and_not_copied():
-    """A TOAST value that only an earlier image has is noted by row number; nothing is merged before it is written."""
-    events = (Event(UPDATE, (b"1", b"1", b"big"), 1), Event(UPDATE, (b"1", b"2", ABSENT), 2))
-    rows = [batch.rows for batch in decode(DOCS, [EventBatch(1, events)])]
-    folded = fold(rows, (0,))
-    assert list(folded.rows) == [1]
-    assert folded.patches == {1: {2: 0}}
-    assert list(folded.bitmaps) == [from_indices([])]
+        fold(rows, (), non_key_bitmap=0, soft_delete=True)

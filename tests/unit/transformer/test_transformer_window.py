@@ -185,7 +185,7 @@ def test_bitmap_and_lengths_must_agree(column, way):
     else:
         lacking.absent_bitmaps = full.absent_bitmaps
         broken = lacking
-    with pytest.raises(WireError, match="absent bitmap"):
+    with pytest.raises(WireError, match="absent_bitmaps"):
         LaneDecoder().decode(broken)
 
 

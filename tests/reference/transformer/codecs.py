@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from operator import itemgetter
 
 from dbmazz.target import Codec
+from dbmazz_transformer.protocol.layout import ValueType
 
-from dbmazz_transformer.protocol.array_literal import parse_array
-from dbmazz_transformer.protocol.json_text import escape, escape_all
+from tests.reference.transformer.array_literal import parse_array
+from tests.reference.transformer.json_text import escape
 
 NULL = b"null"
 
@@ -35,15 +36,6 @@ class Tokens:
     texts: Sequence[bytes]
     quoted: bool = False
     changed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ValueType:
-    """How a column's text is read: its codec, and for arrays that of the elements, and the delimiter."""
-
-    codec: Codec
-    element: Codec | None = None
-    delimiter: bytes = b","
 
 
 def column_tokens(cells: Sequence[bytes | None], any_null: bool, kind: ValueType) -> Tokens:
@@ -89,7 +81,7 @@ def _bool(cells: Sequence[bytes]) -> Tokens:
 
 
 def _text(cells: Sequence[bytes]) -> Tokens:
-    return Tokens(escape_all(cells), quoted=True)
+    return Tokens([escape(cell) for cell in cells], quoted=True)
 
 
 def _json(cells: Sequence[bytes]) -> Tokens:
