@@ -10,7 +10,7 @@ PROFILE ?= sandbox
 COMPOSE := docker compose -f compose/compose.yaml $(if $(filter external,$(PROFILE)),--env-file .env) --profile $(PROFILE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test up down logs validate lint format protos lock clean
+.PHONY: help setup demo test bench up down logs validate lint format protos lock clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ demo: setup ## the whole stack on this machine: real PostgreSQL, the StarRocks s
 
 test: setup ## all tests (SEED=n repeats a randomised run, ARGS='-k toast' chooses)
 	@DBMAZZ_TEST_SEED=$(SEED) $(BIN)/python -m pytest $(ARGS)
+
+bench: setup ## what it costs, against pg_recvlogical: build/bench.json (ARGS='--only W2 --repeats 5', ARGS=--help)
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 up: ## the same in containers, in the background (PROFILE=starrocks or external, ARGS='--scale loader=4')
 	@test '$(PROFILE)' != external || test -f .env || { echo "PROFILE=external reads .env, which is not there: write SOURCE_URL=..., SINK_URL=... into it" >&2; exit 2; }
