@@ -70,7 +70,7 @@ class PlainDecoder:
         self.open_rows = self.open_bytes = 0
         return taken
 
-    def decode(self, frames: Sequence[bytes | memoryview], start: int = 0) -> tuple[int, int]:
+    def decode_rows(self, frames: Sequence[bytes | memoryview], start: int = 0) -> tuple[int, int]:
         for index in range(start, len(frames)):
             frame = bytes(frames[index])
             if frame[:1] == b"k":

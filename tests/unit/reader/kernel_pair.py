@@ -105,7 +105,7 @@ class Pair:
 
 def _answer(decoder, frames: list[bytes], start: int) -> tuple[int, int] | str:
     try:
-        return decoder.decode(frames, start)
+        return decoder.decode_rows(frames, start)
     except DbmazzError as error:
         return f"{type(error).__name__} {error}"
 

@@ -132,7 +132,8 @@ HOSTILE = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x8000
 
 @pytest.mark.parametrize("body", ROWS, ids=lambda body: chr(body[0]) + chr(body[5]))
 def test_any_length_may_lie(body):
-    for at in range(1, len(body)):
+    # Behind the first 60 bytes of the longest there is nothing but its value.
+    for at in range(1, min(len(body), 60)):
         for value in HOSTILE:
             for layout in (">B", ">H", ">I"):
                 size = struct.calcsize(layout)
@@ -140,7 +141,7 @@ def test_any_length_may_lie(body):
                     continue
                 damaged = bytearray(body)
                 struct.pack_into(layout, damaged, at, value)
-                pair = begun(unread=[OID])
+                pair = begun(unread=[OID], shapes=SHAPES[1:2])
                 pair.run([xlog_data(1, bytes(damaged))])
                 pair.seal()
 
@@ -148,15 +149,15 @@ def test_any_length_may_lie(body):
 def test_named_errors_say_where():
     decoder = begun().kernel
     with pytest.raises(MalformedMessage) as caught:
-        decoder.decode([xlog_data(1, write.insert(OID, [b"1", b"2"]))])
+        decoder.decode_rows([xlog_data(1, write.insert(OID, [b"1", b"2"]))])
     assert (caught.value.letter, caught.value.offset) == ("I", 6)
     assert caught.value.problem == "row of 2 columns, expected 3"
     lying = b"I" + struct.pack(">IcHcI", OID, b"N", 3, b"t", 0xFFFFFFFF) + b"abc"
     with pytest.raises(MalformedMessage, match="ends within a row") as caught:
-        decoder.decode([xlog_data(1, lying)])
+        decoder.decode_rows([xlog_data(1, lying)])
     assert caught.value.offset == len(lying)
     with pytest.raises(SourceError, match="does not carry the table's key"):
-        decoder.decode([xlog_data(1, write.delete(OID, key=[None, b"1", None]))])
+        decoder.decode_rows([xlog_data(1, write.delete(OID, key=[None, b"1", None]))])
 
 
 def test_commit_time_that_no_number_holds_is_refused():
@@ -186,17 +187,17 @@ def test_bitmaps_of_any_width(columns, seed):
 def test_what_is_not_bytes_is_refused():
     decoder = kernel.RowDecoder(1, 1, readback=False)
     with pytest.raises(TypeError):
-        decoder.decode(["text"])
+        decoder.decode_rows(["text"])
     with pytest.raises(TypeError):
-        decoder.decode((b"k",))
+        decoder.decode_rows((b"k",))
     with pytest.raises(IndexError):
-        decoder.decode([], -1)
+        decoder.decode_rows([], -1)
     view = memoryview(xlog_data(1, write.begin(1)))
     with pytest.raises(BufferError):
-        decoder.decode([view[::2]])
+        decoder.decode_rows([view[::2]])
     view.release()
     with pytest.raises(ValueError, match="released"):
-        decoder.decode([view])
+        decoder.decode_rows([view])
     with pytest.raises(TypeError):
         decoder.bind(1, object())
 

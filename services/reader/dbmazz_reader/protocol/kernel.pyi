@@ -5,7 +5,7 @@ from dbmazz.relation import Relation
 from dbmazz_reader.protocol.readbacks import Readback
 
 END: int
-"""`decode` has seen all frames."""
+"""`decode_rows` has seen all frames."""
 LIMIT: int
 """The open lanes hold as much as they may: seal them, then go on."""
 KEEPALIVE: int
@@ -89,7 +89,7 @@ class RowDecoder:
         """The lane of a relation; None when it is left out; KeyError when it is not bound."""
     def take_open(self) -> list[PackedLane]:
         """The lanes with open rows; none counts as open afterwards."""
-    def decode(self, frames: list[bytes | memoryview], start: int = 0) -> tuple[int, int]:
+    def decode_rows(self, frames: list[bytes | memoryview], start: int = 0) -> tuple[int, int]:
         """Decodes frames from index `start` on; (index to go on with, END, LIMIT, KEEPALIVE or RARE).
 
         MalformedMessage for what is no message of protocol 1, SourceError for a row without its key; both leave no half row

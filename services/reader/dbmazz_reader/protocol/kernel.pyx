@@ -20,7 +20,7 @@ from dbmazz_reader.protocol.malformed import MalformedMessage
 from dbmazz_reader.protocol.readbacks import Readback
 from dbmazz_reader.protocol.relations import key_not_carried
 
-# Why a call of `decode` stopped.
+# Why a call of `decode_rows` stopped.
 END = 0
 LIMIT = 1
 KEEPALIVE = 2
@@ -513,7 +513,7 @@ cdef class RowDecoder:
     def open_run(self):
         return self.transaction.serial if self.in_transaction else 0
 
-    def decode(self, list frames not None, Py_ssize_t start=0):
+    def decode_rows(self, list frames not None, Py_ssize_t start=0):
         """Decodes frames from index `start` on; gives the index to go on with, and why it stopped there."""
         cdef Py_ssize_t index = start
         cdef Py_buffer view
