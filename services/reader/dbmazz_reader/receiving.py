@@ -18,7 +18,6 @@ from dbmazz_reader.postgres.readback import read_back
 from dbmazz_reader.postgres.stream import ReplicationStream
 from dbmazz_reader.protocol.cuts import Cutter, SealedBatch
 from dbmazz_reader.protocol.decoder import Decoder, KeepaliveSeen, RelationSeen, TruncateSeen
-from dbmazz_reader.protocol.frames import Keepalive
 from dbmazz_reader.protocol.pgoutput import RelationMessage
 from dbmazz_reader.protocol.visibility import still_running
 from dbmazz_reader.tables import ReplicatedTable, Tables
@@ -71,7 +70,8 @@ class Receiver:
                 # Not reading is what makes PostgreSQL wait; status updates go out all the same.
                 await self._feed.progress(self._patience())
             elif await self._stream.readable(self._patience()):
-                await self._take(await self._stream.receive())
+                for frames in self._stream.receive():
+                    await self._take(frames)
             if self.decoder.open and time.monotonic() >= self._opened_at + self._interval_s:
                 await self.cut()
             self._beat()
@@ -125,12 +125,12 @@ class Receiver:
         return min(max(self._opened_at + self._interval_s - time.monotonic(), 0.0), IDLE_S)
 
     async def _take(self, frames: list[memoryview]) -> None:
-        """Decodes the frames of one gulp; what decoding stops for is done in between."""
+        """Decodes frames; what decoding stops for is done in between."""
         decoder = self.decoder
         at = 0
         while at < len(frames):
             if not decoder.open:
-                self._opened_at = time.monotonic()
+                self._opened_at = self._stream.arrived_at
             at, event = decoder.decode(frames, at)
             if isinstance(event, RelationSeen):
                 await self._described(event.message)
@@ -138,19 +138,11 @@ class Receiver:
                 await self.cut()
                 self._send([self.cutter.truncate(lane, event.lsn) for lane in event.lanes])
             elif isinstance(event, KeepaliveSeen):
-                self._kept_alive(event.message)
+                self._confirmation.answer(event.message)
             elif event is not None:
                 await self.cut()
-        self.received_lsn = max(self.received_lsn, decoder.last_lsn, decoder.committed_lsn)
+        self.received_lsn = max(self.received_lsn, decoder.last_lsn, decoder.committed_lsn, decoder.server_lsn)
         self.server_lsn = max(self.server_lsn, self.received_lsn)
-
-    def _kept_alive(self, message: Keepalive) -> None:
-        self.server_lsn = max(self.server_lsn, message.wal_end)
-        self.received_lsn = max(self.received_lsn, message.wal_end)
-        if self.decoder.xid is None:
-            # The walsender has sent every transaction that was committed before this position, and all were decoded.
-            self.decoder.committed_lsn = max(self.decoder.committed_lsn, message.wal_end)
-        self._confirmation.answer(message)
 
     def _beat(self) -> None:
         """On an idle or filtered database the WAL of others would pile up behind a position that no row moves."""

@@ -49,7 +49,7 @@ class Session:
         try:
             prepared = await prepare(self._catalogue, self._settings, self._same_server)
             self._status.warnings = prepared.warnings
-            stream = await ReplicationStream.open(self._settings.source_url)
+            stream = await ReplicationStream.open(self._settings.source_url, self._settings.coalesce_max_ms / 1000)
             server, start = await self._decide(stream)
             new_slot = start.create or start.adopted
             if start.create:

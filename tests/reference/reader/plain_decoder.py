@@ -38,7 +38,7 @@ class PlainDecoder:
         self.open_rows = self.open_bytes = 0
         self.transaction: Transaction | None = None
         self.begun = 0
-        self.committed_lsn = self.last_lsn = 0
+        self.committed_lsn = self.last_lsn = self.server_lsn = 0
         self.row_count = self.transaction_count = self.unchanged_toast_count = self.ignored_row_count = 0
         self._handlers = {
             ord("B"): self._begin,
@@ -74,7 +74,11 @@ class PlainDecoder:
         for index in range(start, len(frames)):
             frame = bytes(frames[index])
             if frame[:1] == b"k":
-                return index, KEEPALIVE
+                if self._keepalive(frame):
+                    return index, KEEPALIVE
+                if self.open_rows >= self.row_limit or self.open_bytes >= self.byte_limit:
+                    return index + 1, LIMIT
+                continue
             if frame[:1] != b"w":
                 raise unknown_frame(frame[:1])
             if len(frame) < 25:
@@ -91,6 +95,16 @@ class PlainDecoder:
             if self.open_rows >= self.row_limit or self.open_bytes >= self.byte_limit:
                 return index + 1, LIMIT
         return max(start, len(frames)), END
+
+    def _keepalive(self, frame: bytes) -> bool:
+        """True when it wants an answer."""
+        if len(frame) != 18:
+            raise MalformedMessage("k", len(frame), f"keepalive has {len(frame)} bytes, expected 18")
+        _, wal_end, _, reply = struct.unpack(">BQqB", frame)
+        self.server_lsn = max(self.server_lsn, wal_end)
+        if self.transaction is None:
+            self.committed_lsn = max(self.committed_lsn, wal_end)
+        return bool(reply)
 
     def _begin(self, lsn: int, body: bytes) -> None:
         _, commit_lsn, time, xid = _exact(_BEGIN, body)

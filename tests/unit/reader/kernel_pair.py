@@ -16,7 +16,7 @@ from tests.unit.reader import pgoutput_messages as write
 from tests.unit.reader.pgoutput_messages import UNCHANGED, xlog_data
 
 COUNTERS = (
-    *("open_rows", "open_bytes", "open_run", "xid", "committed_lsn", "last_lsn"),
+    *("open_rows", "open_bytes", "open_run", "xid", "committed_lsn", "last_lsn", "server_lsn"),
     *("row_count", "transaction_count", "unchanged_toast_count", "ignored_row_count"),
 )
 # Relation id, columns, key columns. Ids that are alike modulo 64 share a place in the kernel's table of near relations.

@@ -110,6 +110,7 @@ def test_any_messages_are_read_or_refused_alike(bodies, unread, row_limit):
 @example([b"w"])
 @example([b"w" + bytes(24)])
 @example([b"k"])
+@example([b"k" + bytes(17), b"k" + bytes(16) + b"\1", b"k" + bytes(18)])
 def test_any_bytes_are_read_or_refused_alike(frames):
     begun().run(frames)
 

@@ -34,7 +34,7 @@ class TruncateSeen:
 
 @dataclass(frozen=True, slots=True)
 class KeepaliveSeen:
-    """All messages before it were decoded, so what it says about the position holds."""
+    """The server wants an answer at once."""
 
     message: Keepalive
 

@@ -9,7 +9,7 @@ END: int
 LIMIT: int
 """The open lanes hold as much as they may: seal them, then go on."""
 KEEPALIVE: int
-"""The frame at the index is a keepalive."""
+"""The frame at the index is a keepalive that wants an answer; its position has been taken."""
 RARE: int
 """The frame at the index is XLogData whose message is neither a row nor Begin nor Commit."""
 
@@ -53,7 +53,7 @@ class RowDecoder:
     row_limit: int
     byte_limit: int
     committed_lsn: int
-    """End of the last transaction whose commit was seen: all its rows are in lanes or batches."""
+    """All rows of transactions that were committed before it are in lanes or batches."""
 
     def __init__(self, row_limit: int, byte_limit: int, *, readback: bool) -> None: ...
     @property
@@ -74,6 +74,9 @@ class RowDecoder:
     @property
     def last_lsn(self) -> int:
         """Start LSN of the last message."""
+    @property
+    def server_lsn(self) -> int:
+        """The end of what the server has sent, by its keepalives."""
     @property
     def row_count(self) -> int: ...
     @property

@@ -1,7 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """CopyData frames to packed rows per lane, many frames per call: the reader's hot loop.
 
-Rows of known relations, Begin and Commit are done here entirely; a frame of any other kind stops the call at its index.
+Rows of known relations, Begin, Commit and keepalives that want no answer are done here entirely; a frame of any other kind
+stops the call at its index.
 Every length that comes from outside is held against what is left of its frame before it is used, a row is read to its end
 before the first byte of it is stored, and what does not fit is a MalformedMessage with letter and offset. kernel.pyi has
 the signatures; tests/reference/reader has the same in plain Python, held to the same tests.
@@ -40,6 +41,8 @@ cdef enum:
     DELETE = 3
     # u8 'w' · u64 start LSN of the data · u64 end LSN of the server's WAL · i64 send time
     XLOG_DATA_HEADER = 25
+    # u8 'k' · u64 end LSN of what was sent · i64 send time · u8 reply requested
+    KEEPALIVE_BYTES = 18
     # u8 'B' · u64 LSN of the commit record · i64 commit time · u32 xid
     BEGIN_BYTES = 21
     # u8 'C' · u8 flags · u64 LSN of the commit record · u64 end LSN of the transaction · i64 commit time
@@ -448,10 +451,11 @@ cdef class RowDecoder:
     cdef readonly list open
     cdef readonly int64_t open_rows
     cdef readonly int64_t open_bytes
-    # End of the last transaction whose commit was seen: all its rows are in lanes or batches.
+    # All rows of transactions that were committed before it are in lanes or batches.
     cdef public uint64_t committed_lsn
-    # Start LSN of the last message.
+    # Start LSN of the last message, and the server's end as its keepalives have it.
     cdef readonly uint64_t last_lsn
+    cdef readonly uint64_t server_lsn
     cdef readonly uint64_t row_count
     cdef readonly uint64_t transaction_count
     cdef readonly uint64_t unchanged_toast_count
@@ -540,7 +544,7 @@ cdef class RowDecoder:
         cdef uint8_t kind
         if size < 1 or frame[0] != c"w":
             if size >= 1 and frame[0] == c"k":
-                return STOP_KEEPALIVE
+                return self._keepalive(frame, size)
             raise unknown_frame(bytes(frame[: min(size, 1)]))
         if size < XLOG_DATA_HEADER:
             raise malformed(frame, size, "XLogData frame is shorter than its header")
@@ -565,6 +569,17 @@ cdef class RowDecoder:
             return STOP_RARE
         self.last_lsn = lsn
         return STOP_END
+
+    cdef int _keepalive(self, const uint8_t *frame, Py_ssize_t size) except -1:
+        """The walsender has sent every transaction that was committed before this position, and all were decoded."""
+        cdef uint64_t wal_end
+        if size != KEEPALIVE_BYTES:
+            raise malformed(frame, size, f"keepalive has {size} bytes, expected {KEEPALIVE_BYTES}")
+        wal_end = load64(frame + 1)
+        self.server_lsn = max(self.server_lsn, wal_end)
+        if not self.in_transaction:
+            self.committed_lsn = max(self.committed_lsn, wal_end)
+        return STOP_KEEPALIVE if frame[17] else STOP_END
 
     cdef int _begin(self, const uint8_t *body, Py_ssize_t size) except -1:
         cdef int64_t time
