@@ -7,7 +7,7 @@ from array import array
 import pytest
 from dbmazz.errors import SourceError
 from dbmazz.rows import ABSENT, NULL, unpack
-from dbmazz.v1 import types_pb2
+from dbmazz.v1 import change_pb2, types_pb2
 from dbmazz_reader.protocol.decoder import Decoder, KeepaliveSeen, LimitReached, RelationSeen, TruncateSeen
 from dbmazz_reader.protocol.frames import Keepalive
 from dbmazz_reader.protocol.lanes import LaneBuilder
@@ -30,6 +30,10 @@ def decoder_of(columns: int, keys=(0,), *, readback: bool = False) -> tuple[Deco
 def decode(decoder: Decoder, *bodies: bytes, lsn: int = 1000) -> None:
     messages = [xlog_data(lsn + index, body) for index, body in enumerate(bodies)]
     assert decoder.decode(messages) == (len(messages), None)
+
+
+def sealed(decoder: Decoder) -> list[tuple[LaneBuilder, change_pb2.ChangeBatch]]:
+    return [(lane, response.batch) for lane, response in decoder.seal()]
 
 
 def cells_of(batch, columns: int) -> list[tuple[int, list]]:
@@ -107,7 +111,7 @@ def test_random_rows_survive(columns, seed):
     decoder, lane = decoder_of(columns, keys)
     changes = [random_change(rng, columns, keys) for _ in range(60)]
     decode(decoder, *transaction(*(written(*change) for change in changes)))
-    ((sealed_lane, batch),) = decoder.seal()
+    ((sealed_lane, batch),) = sealed(decoder)
     expected = reference(columns, keys, changes)
     assert sealed_lane is lane
     assert cells_of(batch, columns) == expected
@@ -118,7 +122,7 @@ def test_random_rows_survive(columns, seed):
     packed = unpack(batch, columns)
     for row, (_, cells) in enumerate(expected):
         assert packed.bitmaps[row] == sum(1 << index for index, cell in enumerate(cells) if cell == ABSENT)
-    assert decoder.seal() == []
+    assert sealed(decoder) == []
 
 
 def test_runs_tell_transactions_apart():
@@ -127,7 +131,7 @@ def test_runs_tell_transactions_apart():
         rows = [write.insert(OID, [b"%d" % value]) for value in range(number)]
         bodies = [write.begin(number * 100, 1_700_000_000_000_000 + number, number), *rows]
         decode(decoder, *bodies, write.commit(number * 100, number * 100 + 8))
-    ((_, batch),) = decoder.seal()
+    ((_, batch),) = sealed(decoder)
     packed = unpack(batch, 1)
     assert list(packed.run_row_counts) == [1, 2, 3]
     assert list(packed.commit_lsns) == [100, 200, 300]
@@ -142,9 +146,9 @@ def test_open_transaction_is_versioned_by_change():
     decoder, _ = decoder_of(1)
     decode(decoder, *transaction(write.insert(OID, [b"1"]), lsn=500))
     decode(decoder, write.begin(9000), write.insert(OID, [b"2"]), write.insert(OID, [b"3"]), lsn=1000)
-    ((_, first),) = decoder.seal()
+    ((_, first),) = sealed(decoder)
     decode(decoder, write.insert(OID, [b"4"]), write.commit(9000, 9008), lsn=2000)
-    ((_, second),) = decoder.seal()
+    ((_, second),) = sealed(decoder)
     assert unpack(first, 1).versions() == [500, 1001, 1002]
     assert unpack(first, 1).change_lsns == array("Q", [1001, 1002])
     assert unpack(second, 1).versions() == [9000]
@@ -157,7 +161,7 @@ def test_lane_without_rows_of_the_open_transaction_has_no_change_lsns():
     decoder.bind(200, other)
     decode(decoder, *transaction(write.insert(OID, [b"1"]), lsn=500))
     decode(decoder, write.begin(9000), write.insert(200, [b"2"]))
-    (_, first), (_, second) = decoder.seal()
+    (_, first), (_, second) = sealed(decoder)
     assert not first.change_lsns
     assert len(second.change_lsns) == 8
 
@@ -166,7 +170,7 @@ def test_lanes_are_sealed_in_order_of_their_first_row():
     decoder, _ = decoder_of(1)
     decoder.bind(200, LaneBuilder(2, write.table(1, (0,), 200)))
     decode(decoder, *transaction(write.insert(200, [b"1"]), write.insert(OID, [b"1"]), write.insert(200, [b"2"])))
-    assert [lane.lane for lane, _ in decoder.seal()] == [2, 1]
+    assert [lane.lane for lane, _ in sealed(decoder)] == [2, 1]
 
 
 def test_limits_stop_decoding_between_messages():
@@ -175,7 +179,7 @@ def test_limits_stop_decoding_between_messages():
     messages = [xlog_data(1, body) for body in transaction(*(write.insert(OID, [b"%d" % n]) for n in range(3)))]
     at, event = decoder.decode(messages)
     assert (at, event) == (3, LimitReached())
-    ((_, batch),) = decoder.seal()
+    ((_, batch),) = sealed(decoder)
     assert batch.row_count == 2
     assert decoder.decode(messages, at) == (5, None)
     assert decoder.open_rows == 1
@@ -189,7 +193,7 @@ def test_moved_row_asks_for_what_it_lacks():
     assert (readback.key, readback.columns) == ((b"c", b"a"), (2, 3))
     lane.complete([(readback.row, {2: b"value", 3: None})])
     decode(decoder, write.commit(1, 2))
-    ((_, batch),) = decoder.seal()
+    ((_, batch),) = sealed(decoder)
     moved = (DELETE, [b"a", b"b", ABSENT, ABSENT])
     assert cells_of(batch, 4) == [moved, (UPDATE, [b"a", b"c", b"value", NULL])]
     assert unpack(batch, 4).bitmaps == [0b1100, 0]
@@ -200,7 +204,7 @@ def test_row_that_is_not_read_back_stays_absent():
     decode(
         decoder, *transaction(write.update(OID, [b"b", UNCHANGED], key=[b"a", None]), write.insert(OID, [b"c", b"x"]))
     )
-    ((_, batch),) = decoder.seal()
+    ((_, batch),) = sealed(decoder)
     assert cells_of(batch, 2)[1:] == [(UPDATE, [b"b", ABSENT]), (INSERT, [b"c", b"x"])]
 
 
@@ -208,7 +212,7 @@ def test_rows_of_a_relation_that_is_left_out_are_counted():
     decoder, _ = decoder_of(1)
     decoder.bind(200, None)
     decode(decoder, *transaction(write.insert(200, [b"1"]), write.delete(200, key=[b"1"]), write.truncate([200])))
-    assert (decoder.seal(), decoder.ignored_row_count) == ([], 2)
+    assert (sealed(decoder), decoder.ignored_row_count) == ([], 2)
 
 
 def test_events_stop_decoding():
@@ -261,7 +265,7 @@ def test_random_damage_is_refused_or_read_but_never_crashes(seed):
             decoder.decode([xlog_data(1, bytes(body))])
         except (MalformedMessage, SourceError):
             pass
-        for _, batch in decoder.seal():
+        for _, batch in sealed(decoder):
             unpack(batch, 3)
         assert not lane.row_count
 

@@ -18,6 +18,7 @@ from dbmazz_reader.postgres.connecting import connect
 from dbmazz_reader.postgres.errors import first_line, source_error
 from dbmazz_reader.postgres.names import quote
 from dbmazz_reader.protocol.coalescing import Coalescing
+from dbmazz_reader.protocol.kernel import complete_frames
 
 START_S = 30.0
 # How much is taken at most before others get their turn.
@@ -140,7 +141,7 @@ class ReplicationStream:
         try:
             while True:
                 pgconn.consume_input()
-                frames, size, end = _complete_frames(pgconn)
+                frames, size, end = complete_frames(pgconn.get_copy_data)
                 if frames:
                     yield frames
                 if end < 0:
@@ -194,19 +195,6 @@ class ReplicationStream:
         if error.sqlstate is None:
             return SourceUnavailable(f"{doing}: {first_line(str(error))}", "It is tried again")
         return source_error(error, doing)
-
-
-def _complete_frames(pgconn: pq.abc.PGconn) -> tuple[list[memoryview], int, int]:
-    """(frames that libpq holds, their bytes, 0 when it waits for more or -1 when the stream has ended)."""
-    frames: list[memoryview] = []
-    taken = 0
-    take, append = pgconn.get_copy_data, frames.append
-    while True:
-        size, frame = take(1)
-        if size <= 0:
-            return frames, taken, size
-        append(frame)
-        taken += size
 
 
 def _wake(future: asyncio.Future) -> None:

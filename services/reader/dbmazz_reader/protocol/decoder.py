@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dbmazz.v1 import change_pb2
+from dbmazz.v1 import reader_pb2
 
 from dbmazz_reader.protocol import kernel, pgoutput
 from dbmazz_reader.protocol.frames import Keepalive, keepalive, xlog_data
@@ -68,8 +68,8 @@ class Decoder(kernel.RowDecoder):
             if event is not None:
                 return start, event
 
-    def seal(self) -> list[tuple[LaneBuilder, change_pb2.ChangeBatch]]:
-        """(lane, batch without its place in the epoch) of all lanes with rows, in order of their first row."""
+    def seal(self) -> list[tuple[LaneBuilder, reader_pb2.StreamChangesResponse]]:
+        """(lane, message with a batch without its place in the epoch) of all lanes with rows, in order of their first row."""
         run = self.open_run
         return [(lane, lane.seal(run)) for lane in self.take_open()]
 

@@ -1,5 +1,7 @@
 """What kernel.pyx compiles to."""
 
+from collections.abc import Callable
+
 from dbmazz.relation import Relation
 
 from dbmazz_reader.protocol.readbacks import Readback
@@ -15,6 +17,14 @@ RARE: int
 
 Fields = tuple[int, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes]
 """row_count, ops, run_row_counts, commit_lsns, commit_times, xids, change_lsns, absent_bitmaps, lengths, data."""
+
+def complete_frames(
+    take: Callable[[int], tuple[int, memoryview]],
+) -> tuple[list[memoryview], int, int]:
+    """All frames that `take`, which is psycopg's PGconn.get_copy_data, has without waiting.
+
+    (frames, their bytes, 0 when libpq waits for more or -1 when the stream has ended).
+    """
 
 class PackedLane:
     """Open rows of one lane at one version of its relation, in the layout of ChangeBatch."""

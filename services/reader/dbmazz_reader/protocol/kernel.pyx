@@ -9,11 +9,17 @@ the signatures; tests/reference/reader has the same in plain Python, held to the
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.list cimport PyList_GET_SIZE
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.object cimport PyObject
 from libc.stdint cimport INT32_MAX, INT64_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
+
+cdef extern from "Python.h":
+    PyObject *PyBytes_FromStringAndSize(const char *, Py_ssize_t) except NULL
+    char *PyBytes_AS_STRING(PyObject *)
+    int _PyBytes_Resize(PyObject **, Py_ssize_t) except -1
+    void Py_XDECREF(PyObject *)
 
 from dbmazz_reader.protocol.frames import POSTGRES_EPOCH_US as _EPOCH_US
 from dbmazz_reader.protocol.frames import unknown_frame
@@ -60,8 +66,10 @@ cdef struct Cell:
 
 
 cdef struct Block:
-    # Bytes that grow. The memory is given back when they are taken (a thousand lanes must not each hold on to their
-    # largest batch); `likely` is what was needed then, and what is asked for first next time.
+    # A bytes object that grows, and where its bytes are. It is given away when it is taken, so nothing is copied, and a
+    # thousand lanes do not each hold on to their largest batch. `likely` is what was needed then, and what is asked for
+    # first next time.
+    PyObject *whole
     uint8_t *at
     size_t size
     size_t capacity
@@ -74,6 +82,19 @@ cdef struct Transaction:
     uint64_t commit_lsn
     int64_t commit_time
     uint32_t xid
+
+
+def complete_frames(take):
+    """All frames that `take(1)` has."""
+    cdef list frames = []
+    cdef Py_ssize_t total = 0, size
+    while True:
+        answer = <tuple?>take(1)
+        size, frame = answer
+        if size <= 0:
+            return frames, total, size
+        frames.append(frame)
+        total += size
 
 
 cdef inline uint16_t load16(const uint8_t *at) noexcept:
@@ -101,20 +122,18 @@ cdef inline void store64(uint8_t *at, uint64_t value) noexcept:
 
 
 cdef int grow(Block *block, size_t more) except -1:
-    """Makes room for `more` bytes behind what is there."""
+    """Makes room for `more` bytes behind what is there; all is as it was when memory is short."""
     cdef size_t wanted
-    cdef void *grown
+    cdef PyObject *grown
     if more > (<size_t>-1 >> 2) - block.size:
         raise MemoryError
-    wanted = block.size + more
-    if block.capacity:
-        wanted = max(wanted, 2 * block.capacity)
-    else:
-        wanted = max(wanted, max(block.likely, <size_t>64))
-    grown = PyMem_Realloc(block.at, wanted)
-    if grown is NULL:
-        raise MemoryError
-    block.at = <uint8_t *>grown
+    wanted = max(block.size + more, max(2 * block.capacity, max(block.likely, <size_t>64)))
+    grown = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>wanted)
+    if block.size:
+        memcpy(PyBytes_AS_STRING(grown), block.at, block.size)
+    Py_XDECREF(block.whole)
+    block.whole = grown
+    block.at = <uint8_t *>PyBytes_AS_STRING(grown)
     block.capacity = wanted
     return 0
 
@@ -128,17 +147,26 @@ cdef inline int reserve(Block *block, size_t more) except -1:
 cdef bytes take(Block *block):
     """The bytes; the block is empty afterwards."""
     cdef bytes taken = b""
-    if block.size:
-        taken = PyBytes_FromStringAndSize(<const char *>block.at, <Py_ssize_t>block.size)
-        block.likely = block.size
+    cdef size_t size = block.size
+    if size:
+        block.likely = size
+        # Nobody else has the object, so it may change its size. When memory is short it is gone.
+        block.size = 0
+        _PyBytes_Resize(&block.whole, <Py_ssize_t>size)
+        taken = <bytes>block.whole
     release(block)
     return taken
 
 
 cdef inline void release(Block *block) noexcept:
-    PyMem_Free(block.at)
+    Py_XDECREF(block.whole)
+    block.whole = NULL
     block.at = NULL
     block.size = block.capacity = 0
+
+
+cdef bytes text_of(const Cell *cell):
+    return (<const char *>cell.at)[: cell.size]
 
 
 cdef object malformed(const uint8_t *body, Py_ssize_t at, str problem):
@@ -268,10 +296,7 @@ cdef class PackedLane:
         cdef list columns = [column for column in range(self.columns) if cells[column].size == ABSENT_CELL]
         cdef list key
         if columns:
-            key = [
-                PyBytes_FromStringAndSize(<const char *>cells[self.keys[position]].at, cells[self.keys[position]].size)
-                for position in range(self.key_count)
-            ]
+            key = [text_of(&cells[self.keys[position]]) for position in range(self.key_count)]
             self.readbacks.append(Readback(<Py_ssize_t>self.ops.size - 1, xid, tuple(key), tuple(columns)))
         return 0
 
