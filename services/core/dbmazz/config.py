@@ -129,6 +129,13 @@ class Settings:
         high=10_000,
         why="small against FLUSH_INTERVAL_MS, large against the cost of a message",
     )
+    coalesce_max_ms: int = setting(
+        10,
+        "How long the reader lets PostgreSQL's socket fill before it reads, under load at most, in milliseconds; 0: not at all",
+        low=0,
+        high=1_000,
+        why="fewer and larger gulps cost the reader and the walsender less",
+    )
     status_interval_s: float = setting(
         5.0,
         "How often the confirmed LSN is sent to PostgreSQL unasked, in seconds",

@@ -138,7 +138,7 @@ def _response(due: Send | Release) -> reader_pb2.StreamChangesResponse:
     if isinstance(due, Release):
         release = reader_pb2.LaneRelease(lane=due.lane, generation=due.generation)
         return reader_pb2.StreamChangesResponse(release=release)
-    # The batch itself is kept for sending it again, so what belongs to this sending only is set on it each time: a copy
+    # The message itself is kept for sending it again, so what belongs to this sending only is set on it each time: a copy
     # would double the memory of everything retained.
     batch: change_pb2.ChangeBatch = due.batch.batch
     batch.generation = due.generation
@@ -146,4 +146,4 @@ def _response(due: Send | Release) -> reader_pb2.StreamChangesResponse:
         batch.ClearField("relation")
     else:
         batch.relation.CopyFrom(relation_to_proto(due.relation))
-    return reader_pb2.StreamChangesResponse(batch=batch)
+    return due.batch.response or reader_pb2.StreamChangesResponse(batch=batch)

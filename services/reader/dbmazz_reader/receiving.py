@@ -18,8 +18,7 @@ from dbmazz_reader.postgres.catalogue import Catalogue
 from dbmazz_reader.postgres.readback import read_back
 from dbmazz_reader.postgres.stream import ReplicationStream
 from dbmazz_reader.protocol.cuts import Cutter, SealedBatch
-from dbmazz_reader.protocol.decoder import Decoder, RelationSeen, TruncateSeen
-from dbmazz_reader.protocol.frames import KEEPALIVE, XLOG_DATA, Keepalive, keepalive, unknown_frame, xlog_data
+from dbmazz_reader.protocol.decoder import Decoder, KeepaliveSeen, RelationSeen, TruncateSeen
 from dbmazz_reader.protocol.pgoutput import RelationMessage
 from dbmazz_reader.protocol.visibility import still_running
 from dbmazz_reader.tables import ReplicatedTable, Tables
@@ -80,7 +79,8 @@ class Receiver:
                 # Not reading is what makes PostgreSQL wait; status updates go out all the same.
                 await self._feed.progress(self._patience())
             elif await self._stream.readable(self._patience()):
-                await self._take(await self._stream.receive())
+                for frames in self._stream.receive():
+                    await self._take(frames)
             if self.decoder.open and time.monotonic() >= self._opened_at + self._interval_s:
                 await self.cut()
             self._beat()
@@ -143,51 +143,29 @@ class Receiver:
         return min(max(self._opened_at + self._interval_s - time.monotonic(), 0.0), IDLE_S)
 
     async def _take(self, frames: list[memoryview]) -> None:
-        messages: list[tuple[int, bytes]] = []
-        for frame in frames:
-            kind = frame[0]
-            if kind == XLOG_DATA:
-                messages.append(xlog_data(frame))
-            elif kind == KEEPALIVE:
-                # What a keepalive says about the position holds behind the messages before it.
-                await self._decode(messages)
-                messages = []
-                self._kept_alive(keepalive(frame))
-            else:
-                raise unknown_frame(frame)
-        await self._decode(messages)
-
-    async def _decode(self, messages: list[tuple[int, bytes]]) -> None:
-        if not messages:
-            return
+        """Decodes frames; what decoding stops for is done in between."""
         decoder = self.decoder
         at = 0
-        while at < len(messages):
+        while at < len(frames):
             if not decoder.open:
-                self._opened_at = time.monotonic()
-            at, event = decoder.decode(messages, at)
+                self._opened_at = self._stream.arrived_at
+            at, event = decoder.decode(frames, at)
             if isinstance(event, RelationSeen):
                 await self._described(event.message)
             elif isinstance(event, TruncateSeen):
                 await self.cut()
                 self._send([self.cutter.truncate(lane, event.lsn) for lane in event.lanes])
+            elif isinstance(event, KeepaliveSeen):
+                self._confirmation.answer(event.message)
             elif event is not None:
                 await self.cut()
-        self.received_lsn = max(self.received_lsn, messages[-1][0], decoder.committed_lsn)
+        self.received_lsn = max(self.received_lsn, decoder.last_lsn, decoder.committed_lsn, decoder.server_lsn)
         self.server_lsn = max(self.server_lsn, self.received_lsn)
-
-    def _kept_alive(self, message: Keepalive) -> None:
-        self.server_lsn = max(self.server_lsn, message.wal_end)
-        self.received_lsn = max(self.received_lsn, message.wal_end)
-        if self.decoder.transaction is None:
-            # The walsender has sent every transaction that was committed before this position, and all were decoded.
-            self.decoder.committed_lsn = max(self.decoder.committed_lsn, message.wal_end)
-        self._confirmation.answer(message)
 
     def _beat(self) -> None:
         """On an idle or filtered database the WAL of others would pile up behind a position that no row moves."""
         decoder = self.decoder
-        if decoder.open or decoder.transaction is not None or not self._feed.retention.empty:
+        if decoder.open or decoder.xid is not None or not self._feed.retention.empty:
             return
         now = time.monotonic()
         if decoder.committed_lsn > self.cutter.safe_lsn and now >= self._beaten_at + HEARTBEAT_S:
@@ -200,9 +178,9 @@ class Receiver:
         if known is not None:
             self.decoder.bind(message.relation_id, known.builder)
             return
-        if self.decoder.transaction is not None:
+        if self.decoder.xid is not None:
             # Else a table that the same transaction made would not be found, and its rows left out.
-            await self._visible([self.decoder.transaction.xid])
+            await self._visible([self.decoder.xid])
         found = await self._catalogue.tables(self._publication, message.relation_id)
         if self.tables.get(message.relation_id) is None and not (found and self.tables.wanted(message)):
             # A partition beside its root, a table that TABLES does not mean, or one that was taken out before this session.

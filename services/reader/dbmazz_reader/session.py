@@ -69,7 +69,7 @@ class Session:
         try:
             prepared = await prepare(self._catalogue, self.settings, self._same_server)
             self._status.warnings = prepared.warnings
-            stream = await ReplicationStream.open(self.settings.source_url)
+            stream = await ReplicationStream.open(self.settings.source_url, self.settings.coalesce_max_ms / 1000)
             server, start = await self._decide(stream)
             new_slot = start.create or start.adopted
             if start.create:

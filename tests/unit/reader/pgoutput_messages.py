@@ -16,6 +16,11 @@ def _string(text: str) -> bytes:
     return text.encode() + b"\0"
 
 
+def xlog_data(lsn: int, body: bytes) -> bytes:
+    """The CopyData frame of a message that starts at `lsn`."""
+    return b"w" + struct.pack(">QQq", lsn, lsn, 0) + body
+
+
 def begin(commit_lsn: int, time_us: int = EPOCH_US, xid: int = 1) -> bytes:
     return b"B" + struct.pack(">QqI", commit_lsn, time_us - EPOCH_US, xid)
 

@@ -9,6 +9,7 @@ from dbmazz_reader.protocol.decoder import Decoder
 from dbmazz_reader.protocol.lanes import LaneBuilder
 
 from tests.unit.reader import pgoutput_messages as write
+from tests.unit.reader.pgoutput_messages import xlog_data
 
 
 def test_safe_lsn_never_runs_ahead_of_what_batches_hold(seed):
@@ -32,7 +33,7 @@ def test_safe_lsn_never_runs_ahead_of_what_batches_hold(seed):
         ends[commit_lsn] = commit_lsn + 8
         lsn = commit_lsn + 20
         for message in messages:
-            decoder.decode([message])
+            decoder.decode([xlog_data(*message)])
             if not last and rng.random() < 0.1:
                 batches += cutter.cut(decoder)
     batches += cutter.cut(decoder)
@@ -68,13 +69,15 @@ def test_barriers_and_heartbeats_keep_the_position():
     cutter = Cutter(epoch=1, safe_lsn=40)
     schema = cutter.schema(3, lane.relation)
     assert (schema.batch.kind, schema.batch.safe_lsn, schema.batch.row_count) == (change_pb2.BATCH_KIND_SCHEMA, 40, 0)
-    decoder.decode([(50, write.begin(90)), (51, write.insert(7, [b"1"])), (60, write.insert(7, [b"2"]))])
+    decoder.decode(
+        [xlog_data(50, write.begin(90)), xlog_data(51, write.insert(7, [b"1"])), xlog_data(60, write.insert(7, [b"2"]))]
+    )
     (rows,) = cutter.cut(decoder)
     truncate = cutter.truncate(lane, 70)
     assert (rows.batch.safe_lsn, truncate.batch.safe_lsn) == (40, 40)
     assert (truncate.batch.kind, truncate.batch.barrier_lsn) == (change_pb2.BATCH_KIND_TRUNCATE, 70)
     assert unpack(rows.batch, 1).versions() == [51, 60]
-    decoder.decode([(80, write.insert(7, [b"3"])), (90, write.commit(90, 98))])
+    decoder.decode([xlog_data(80, write.insert(7, [b"3"])), xlog_data(90, write.commit(90, 98))])
     (last,) = cutter.cut(decoder)
     assert (last.batch.safe_lsn, last.batch_id) == (98, 4)
     beat = cutter.heartbeat(120)

@@ -1,27 +1,23 @@
 """Rows: decoded, packed, sealed and read again, held to a slow reference; and what is no row is refused."""
 
 import random
+import struct
 from array import array
 
 import pytest
 from dbmazz.errors import SourceError
 from dbmazz.rows import ABSENT, NULL, unpack
-from dbmazz_reader.protocol.decoder import (
-    DELETE,
-    INSERT,
-    UPDATE,
-    Decoder,
-    LimitReached,
-    RelationSeen,
-    TruncateSeen,
-)
+from dbmazz.v1 import change_pb2, types_pb2
+from dbmazz_reader.protocol.decoder import Decoder, KeepaliveSeen, LimitReached, RelationSeen, TruncateSeen
+from dbmazz_reader.protocol.frames import Keepalive
 from dbmazz_reader.protocol.lanes import LaneBuilder
 from dbmazz_reader.protocol.malformed import MalformedMessage
 
 from tests.unit.reader import pgoutput_messages as write
-from tests.unit.reader.pgoutput_messages import UNCHANGED
+from tests.unit.reader.pgoutput_messages import UNCHANGED, xlog_data
 
 OID = 100
+INSERT, UPDATE, DELETE = types_pb2.OPERATION_INSERT, types_pb2.OPERATION_UPDATE, types_pb2.OPERATION_DELETE
 
 
 def decoder_of(columns: int, keys=(0,), *, readback: bool = False) -> tuple[Decoder, LaneBuilder]:
@@ -32,8 +28,12 @@ def decoder_of(columns: int, keys=(0,), *, readback: bool = False) -> tuple[Deco
 
 
 def decode(decoder: Decoder, *bodies: bytes, lsn: int = 1000) -> None:
-    messages = [(lsn + index, body) for index, body in enumerate(bodies)]
+    messages = [xlog_data(lsn + index, body) for index, body in enumerate(bodies)]
     assert decoder.decode(messages) == (len(messages), None)
+
+
+def sealed(decoder: Decoder) -> list[tuple[LaneBuilder, change_pb2.ChangeBatch]]:
+    return [(lane, response.batch) for lane, response in decoder.seal()]
 
 
 def cells_of(batch, columns: int) -> list[tuple[int, list]]:
@@ -111,7 +111,7 @@ def test_random_rows_survive(columns, seed):
     decoder, lane = decoder_of(columns, keys)
     changes = [random_change(rng, columns, keys) for _ in range(60)]
     decode(decoder, *transaction(*(written(*change) for change in changes)))
-    ((sealed_lane, batch),) = decoder.seal()
+    ((sealed_lane, batch),) = sealed(decoder)
     expected = reference(columns, keys, changes)
     assert sealed_lane is lane
     assert cells_of(batch, columns) == expected
@@ -122,7 +122,7 @@ def test_random_rows_survive(columns, seed):
     packed = unpack(batch, columns)
     for row, (_, cells) in enumerate(expected):
         assert packed.bitmaps[row] == sum(1 << index for index, cell in enumerate(cells) if cell == ABSENT)
-    assert decoder.seal() == []
+    assert sealed(decoder) == []
 
 
 def test_runs_tell_transactions_apart():
@@ -131,7 +131,7 @@ def test_runs_tell_transactions_apart():
         rows = [write.insert(OID, [b"%d" % value]) for value in range(number)]
         bodies = [write.begin(number * 100, 1_700_000_000_000_000 + number, number), *rows]
         decode(decoder, *bodies, write.commit(number * 100, number * 100 + 8))
-    ((_, batch),) = decoder.seal()
+    ((_, batch),) = sealed(decoder)
     packed = unpack(batch, 1)
     assert list(packed.run_row_counts) == [1, 2, 3]
     assert list(packed.commit_lsns) == [100, 200, 300]
@@ -146,9 +146,9 @@ def test_open_transaction_is_versioned_by_change():
     decoder, _ = decoder_of(1)
     decode(decoder, *transaction(write.insert(OID, [b"1"]), lsn=500))
     decode(decoder, write.begin(9000), write.insert(OID, [b"2"]), write.insert(OID, [b"3"]), lsn=1000)
-    ((_, first),) = decoder.seal()
+    ((_, first),) = sealed(decoder)
     decode(decoder, write.insert(OID, [b"4"]), write.commit(9000, 9008), lsn=2000)
-    ((_, second),) = decoder.seal()
+    ((_, second),) = sealed(decoder)
     assert unpack(first, 1).versions() == [500, 1001, 1002]
     assert unpack(first, 1).change_lsns == array("Q", [1001, 1002])
     assert unpack(second, 1).versions() == [9000]
@@ -161,7 +161,7 @@ def test_lane_without_rows_of_the_open_transaction_has_no_change_lsns():
     decoder.bind(200, other)
     decode(decoder, *transaction(write.insert(OID, [b"1"]), lsn=500))
     decode(decoder, write.begin(9000), write.insert(200, [b"2"]))
-    (_, first), (_, second) = decoder.seal()
+    (_, first), (_, second) = sealed(decoder)
     assert not first.change_lsns
     assert len(second.change_lsns) == 8
 
@@ -170,16 +170,16 @@ def test_lanes_are_sealed_in_order_of_their_first_row():
     decoder, _ = decoder_of(1)
     decoder.bind(200, LaneBuilder(2, write.table(1, (0,), 200)))
     decode(decoder, *transaction(write.insert(200, [b"1"]), write.insert(OID, [b"1"]), write.insert(200, [b"2"])))
-    assert [lane.lane for lane, _ in decoder.seal()] == [2, 1]
+    assert [lane.lane for lane, _ in sealed(decoder)] == [2, 1]
 
 
 def test_limits_stop_decoding_between_messages():
     decoder, _ = decoder_of(1)
     decoder.row_limit = 2
-    messages = [(1, body) for body in transaction(*(write.insert(OID, [b"%d" % n]) for n in range(3)))]
+    messages = [xlog_data(1, body) for body in transaction(*(write.insert(OID, [b"%d" % n]) for n in range(3)))]
     at, event = decoder.decode(messages)
     assert (at, event) == (3, LimitReached())
-    ((_, batch),) = decoder.seal()
+    ((_, batch),) = sealed(decoder)
     assert batch.row_count == 2
     assert decoder.decode(messages, at) == (5, None)
     assert decoder.open_rows == 1
@@ -190,10 +190,10 @@ def test_moved_row_asks_for_what_it_lacks():
     old = [b"a", b"b", None, None]
     decode(decoder, write.begin(1), write.update(OID, [b"a", b"c", UNCHANGED, UNCHANGED], key=old))
     (readback,) = lane.readbacks
-    assert (readback.key, set(readback.places)) == ((b"c", b"a"), {2, 3})
-    lane.complete(readback, {2: b"value", 3: None})
+    assert (readback.key, readback.columns) == ((b"c", b"a"), (2, 3))
+    lane.complete([(readback.row, {2: b"value", 3: None})])
     decode(decoder, write.commit(1, 2))
-    ((_, batch),) = decoder.seal()
+    ((_, batch),) = sealed(decoder)
     moved = (DELETE, [b"a", b"b", ABSENT, ABSENT])
     assert cells_of(batch, 4) == [moved, (UPDATE, [b"a", b"c", b"value", NULL])]
     assert unpack(batch, 4).bitmaps == [0b1100, 0]
@@ -204,7 +204,7 @@ def test_row_that_is_not_read_back_stays_absent():
     decode(
         decoder, *transaction(write.update(OID, [b"b", UNCHANGED], key=[b"a", None]), write.insert(OID, [b"c", b"x"]))
     )
-    ((_, batch),) = decoder.seal()
+    ((_, batch),) = sealed(decoder)
     assert cells_of(batch, 2)[1:] == [(UPDATE, [b"b", ABSENT]), (INSERT, [b"c", b"x"])]
 
 
@@ -212,19 +212,21 @@ def test_rows_of_a_relation_that_is_left_out_are_counted():
     decoder, _ = decoder_of(1)
     decoder.bind(200, None)
     decode(decoder, *transaction(write.insert(200, [b"1"]), write.delete(200, key=[b"1"]), write.truncate([200])))
-    assert (decoder.seal(), decoder.ignored_row_count) == ([], 2)
+    assert (sealed(decoder), decoder.ignored_row_count) == ([], 2)
 
 
 def test_events_stop_decoding():
     decoder, lane = decoder_of(1)
     described = write.relation(7, "s", "t", "d", [(1, "id", 23, -1)])
     bodies = [write.begin(1), described, write.truncate([OID]), write.type_name(1, "s", "t"), write.origin("o")]
-    messages = [(10 + index, body) for index, body in enumerate(bodies)]
+    messages = [xlog_data(10 + index, body) for index, body in enumerate(bodies)]
     at, event = decoder.decode(messages)
     assert (at, type(event), event.message.relation_id) == (2, RelationSeen, 7)
     at, event = decoder.decode(messages, at)
     assert (at, event) == (3, TruncateSeen((lane,), 12))
-    assert decoder.decode(messages, at) == (5, None)
+    messages.insert(at, b"k" + struct.pack(">QqB", 77, 0, 1))
+    assert decoder.decode(messages, at) == (4, KeepaliveSeen(Keepalive(77, True)))
+    assert decoder.decode(messages, 4) == (6, None)
 
 
 ROWS = [
@@ -243,12 +245,12 @@ def test_row_cut_anywhere_is_refused_and_leaves_nothing_behind(body):
     decode(decoder, write.begin(1))
     for part in [body[:size] for size in range(len(body))] + [body + b"\0"]:
         with pytest.raises(MalformedMessage) as caught:
-            decoder.decode([(1, part)])
+            decoder.decode([xlog_data(1, part)])
         assert 0 <= caught.value.offset <= len(part)
         assert "s3cret" not in str(caught.value)
-        assert (len(lane.ops), lane.lengths, lane.values, decoder.open) == (0, [], [], [])
+        assert (lane.row_count, decoder.open) == (0, [])
     decode(decoder, body)
-    assert lane.ops
+    assert lane.row_count
 
 
 def test_random_damage_is_refused_or_read_but_never_crashes(seed):
@@ -260,10 +262,12 @@ def test_random_damage_is_refused_or_read_but_never_crashes(seed):
         for _ in range(rng.choice((1, 1, 2, 5))):
             body[rng.randrange(len(body))] = rng.randrange(256)
         try:
-            decoder.decode([(1, bytes(body))])
+            decoder.decode([xlog_data(1, bytes(body))])
         except (MalformedMessage, SourceError):
             pass
-        assert len(lane.lengths) == 3 * len(lane.ops)
+        for _, batch in sealed(decoder):
+            unpack(batch, 3)
+        assert not lane.row_count
 
 
 @pytest.mark.parametrize(
@@ -285,14 +289,14 @@ def test_what_cannot_be_is_refused(body, words):
     decoder, _ = decoder_of(1)
     decode(decoder, write.begin(1))
     with pytest.raises(MalformedMessage, match=words):
-        decoder.decode([(1, body)])
+        decoder.decode([xlog_data(1, body)])
 
 
 @pytest.mark.parametrize("body", [write.insert(OID, [b"1"]), write.truncate([OID])])
 def test_change_outside_of_a_transaction_is_refused(body):
     decoder, _ = decoder_of(1)
     with pytest.raises(MalformedMessage, match="outside of a transaction"):
-        decoder.decode([(1, body)])
+        decoder.decode([xlog_data(1, body)])
 
 
 @pytest.mark.parametrize(
@@ -307,5 +311,5 @@ def test_change_without_its_key_is_refused(body):
     decoder, lane = decoder_of(2)
     decode(decoder, write.begin(1))
     with pytest.raises(SourceError, match=r"public\.t100 does not carry the table's key"):
-        decoder.decode([(1, body)])
-    assert not lane.ops
+        decoder.decode([xlog_data(1, body)])
+    assert not lane.row_count

@@ -9,14 +9,14 @@ from dbmazz_reader.protocol.lanes import LaneBuilder
 from google.protobuf.json_format import MessageToDict
 
 from tests.unit.reader import pgoutput_messages as write
-from tests.unit.reader.pgoutput_messages import UNCHANGED
+from tests.unit.reader.pgoutput_messages import UNCHANGED, xlog_data
 
 
 def sealed(*bodies: bytes) -> SealedBatch:
     decoder = Decoder(1 << 20, 1 << 30, readback=False)
     decoder.bind(7, LaneBuilder(1, write.table(2, (0,), 7)))
     messages = [write.begin(90, 1_700_000_000_000_001, 5), *bodies, write.commit(90, 98)]
-    decoder.decode([(index, body) for index, body in enumerate(messages)])
+    decoder.decode([xlog_data(index, body) for index, body in enumerate(messages)])
     return Cutter(1, 0).cut(decoder)[0]
 
 

@@ -53,7 +53,7 @@ def session(settings: Settings) -> Streaming:
         pgoutput.delete(7, key=(b"1", b"2", None)),
         pgoutput.commit(2000, 2050),
     ]
-    decoder.decode([(2000 + number, body) for number, body in enumerate(messages)])
+    decoder.decode([pgoutput.xlog_data(2000 + number, body) for number, body in enumerate(messages)])
     receiver._send(receiver.cutter.cut(decoder))
     receiver.received_lsn, receiver.server_lsn = 2050, 3000
     feed.connect("one")

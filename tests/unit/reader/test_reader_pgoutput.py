@@ -1,4 +1,4 @@
-"""Messages that are not rows, whole, cut at every byte, and with bytes behind them."""
+"""Messages that are rare, whole, cut at every byte, and with bytes behind them."""
 
 import pytest
 from dbmazz_reader.protocol import pgoutput
@@ -9,8 +9,6 @@ from tests.unit.reader import pgoutput_messages as write
 COLUMNS = [(1, "id", 23, -1), (0, "größe", 1043, 14), (0, "", 16400, 0)]
 
 CASES = {
-    "B": (write.begin(7, 1_700_000_000_000_000, 0xFFFFFFFF), pgoutput.begin),
-    "C": (write.commit(7, 9, 1_700_000_000_000_000), pgoutput.commit),
     "O": (write.origin("node"), pgoutput.origin),
     "R": (write.relation(1, "s", "t", "f", COLUMNS), pgoutput.relation),
     "Y": (write.type_name(16400, "s", "mood"), pgoutput.type_name),
@@ -18,8 +16,6 @@ CASES = {
     "M": (write.message("prefix", b"\0content"), pgoutput.message),
 }
 EXPECTED = {
-    "B": pgoutput.Begin(7, 1_700_000_000_000_000, 0xFFFFFFFF),
-    "C": pgoutput.Commit(7, 9, 1_700_000_000_000_000),
     "O": pgoutput.Origin(5, "node"),
     "R": pgoutput.RelationMessage(1, "s", "t", "f", tuple(pgoutput.RelationColumn(*column) for column in COLUMNS)),
     "Y": pgoutput.Type(16400, "s", "mood"),

@@ -13,7 +13,8 @@ import structlog
 from dbmazz_reader.postgres.catalogue import Catalogue
 from dbmazz_reader.postgres.errors import SourceMoved
 from dbmazz_reader.postgres.names import quote, quote_table
-from dbmazz_reader.protocol.lanes import LaneBuilder, Readback
+from dbmazz_reader.protocol.lanes import LaneBuilder
+from dbmazz_reader.protocol.readbacks import Readback
 
 log = structlog.get_logger("dbmazz.reader")
 
@@ -29,11 +30,11 @@ async def read_back(catalogue: Catalogue, lane: LaneBuilder) -> tuple[int, int]:
     The changes' transactions are visible by now (the caller has seen to it). The value may be newer than the change; then
     the change that wrote it is still to come. A row that is gone stays partial: its next change is still to come, too.
     """
-    completed = 0
+    completions = []
     asked, lane.readbacks = lane.readbacks, []
     for start in range(0, len(asked), KEYS_PER_QUERY):
         part = asked[start : start + KEYS_PER_QUERY]
-        columns = sorted({column for readback in part for column in readback.places})
+        columns = sorted({column for readback in part for column in readback.columns})
         try:
             found = await _fetch(catalogue, lane, columns, part)
         except SourceMoved as error:
@@ -43,9 +44,9 @@ async def read_back(catalogue: Catalogue, lane: LaneBuilder) -> tuple[int, int]:
         for readback in part:
             cells = found.get(readback.key)
             if cells is not None:
-                completed += 1
-                lane.complete(readback, {column: cells[column] for column in readback.places})
-    return completed, len(asked) - completed
+                completions.append((readback.row, {column: cells[column] for column in readback.columns}))
+    lane.complete(completions)
+    return len(completions), len(asked) - len(completions)
 
 
 async def _fetch(catalogue: Catalogue, lane: LaneBuilder, columns: list[int], part: list[Readback]) -> Found:

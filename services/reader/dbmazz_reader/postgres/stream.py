@@ -7,6 +7,7 @@ import asyncio
 import fcntl
 import select
 import termios
+from collections.abc import Iterator
 from typing import Self
 
 import psycopg
@@ -17,29 +18,33 @@ from psycopg import pq
 from dbmazz_reader.postgres.connecting import connect
 from dbmazz_reader.postgres.errors import first_line, source_error
 from dbmazz_reader.postgres.names import quote
+from dbmazz_reader.protocol.coalescing import Coalescing
+from dbmazz_reader.protocol.kernel import complete_frames
 
 START_S = 30.0
-# Waking for each message costs the walsender and the reader twice as much as letting a few milliseconds' worth of them
-# collect; below this many bytes in the kernel that is still worth the wait.
-COALESCE_MAX_S = 0.005
-COALESCE_BYTES = 8 << 10
-# How much one call of `receive` takes at most before others get their turn.
-RECEIVE_BYTES = 1 << 20
+# How much is taken at most before others get their turn.
+GULP_BYTES = 1 << 20
+# TLS hands out what it has decrypted in portions; up to a record of it (16 kB) lies where FIONREAD does not look. libpq
+# takes at least 8 kB at a time.
+TLS_ROUNDS = 2
 
 
 class ReplicationStream:
     """One replication session; after an error it is of no further use."""
 
-    def __init__(self, connection: psycopg.AsyncConnection) -> None:
+    def __init__(self, connection: psycopg.AsyncConnection, coalesce_max_s: float) -> None:
         self._connection = connection
+        self._coalescing = Coalescing(coalesce_max_s)
         self._pgconn = connection.pgconn
         self._loop = asyncio.get_running_loop()
         self._more = False
+        # The earliest time at which what `receive` gives can have come, of the event loop's clock.
+        self.arrived_at = self._loop.time()
 
     @classmethod
-    async def open(cls, source_url: str) -> Self:
-        """Connects with replication=database."""
-        return cls(await connect(source_url, replication=True))
+    async def open(cls, source_url: str, coalesce_max_s: float = 0.0) -> Self:
+        """Connects with replication=database. Under load the socket fills for at most `coalesce_max_s` before it is read."""
+        return cls(await connect(source_url, replication=True), coalesce_max_s)
 
     async def identify(self) -> tuple[str, int, Lsn, str]:
         """(system identifier, timeline, end of the flushed WAL, database)."""
@@ -82,7 +87,7 @@ class ReplicationStream:
             async with asyncio.timeout(START_S):
                 await self._flush()
                 while self._pgconn.is_busy():
-                    await self.readable(None)
+                    await self._arrival(None)
                     self._pgconn.consume_input()
             result = self._pgconn.get_result()
         except psycopg.Error as error:
@@ -92,10 +97,29 @@ class ReplicationStream:
         if result is None or result.status != pq.ExecStatus.COPY_BOTH:
             raise self._ended(result, f"starting replication from slot {slot}")
 
-    async def readable(self, timeout: float | None) -> bool:
-        """Waits until there is something to read; False after `timeout` seconds."""
-        if self._more:
-            return True
+    async def readable(self, timeout: float) -> bool:
+        """Waits until the socket is to be read, which may be later than there is something; False after `timeout` seconds.
+
+        The others get their turn in any case.
+        """
+        deadline = self._loop.time() + timeout
+        while True:
+            waiting, now = self._kernel_bytes(), self._loop.time()
+            wait = 0.0 if self._more else self._coalescing.wait_s(now, waiting)
+            if not wait and (waiting or self._more):
+                self.arrived_at = self._coalescing.arrived_at(now)
+                await asyncio.sleep(0)
+                return True
+            if now >= deadline:
+                return False
+            if wait:
+                # No need to be told: by then there will be something, or there will be silence.
+                await asyncio.sleep(min(wait, deadline - now))
+            elif not await self._arrival(deadline - now):
+                return False
+
+    async def _arrival(self, timeout: float | None) -> bool:
+        """Waits for the kernel to have something."""
         ready = self._loop.create_future()
         descriptor = self._pgconn.socket
         self._loop.add_reader(descriptor, _wake, ready)
@@ -108,34 +132,33 @@ class ReplicationStream:
             self._loop.remove_reader(descriptor)
         return True
 
-    async def receive(self) -> list[memoryview]:
-        """The frames that are there, after a short wait for more when there are few; [] when none is complete.
+    def receive(self) -> Iterator[list[memoryview]]:
+        """The CopyData frames that are there, some at a time; to be called when `readable`.
 
-        To be called when `readable`. libpq takes about 16 kB at a time, so the kernel's buffer is drained by rounds of
-        one consume_input and get_copy_data until there is none.
+        libpq takes about 16 kB at a time. Its frames are given out before it takes more: to collect them all first would
+        cost half as much again, for the memory goes cold and the garbage collector counts.
         """
-        # With more at hand the others still get their turn.
-        await asyncio.sleep(0 if self._more or self._kernel_bytes() >= COALESCE_BYTES else COALESCE_MAX_S)
-        frames: list[memoryview] = []
-        taken = 0
-        pgconn = self._pgconn
+        pgconn, taken, rounds = self._pgconn, 0, TLS_ROUNDS if self._pgconn.ssl_in_use else 0
         try:
             while True:
                 pgconn.consume_input()
-                while True:
-                    size, frame = pgconn.get_copy_data(1)
-                    if size <= 0:
-                        break
-                    frames.append(frame)
-                    taken += size
-                if size < 0:
+                frames, size, end = complete_frames(pgconn.get_copy_data)
+                if frames:
+                    yield frames
+                if end < 0:
                     raise self._ended(pgconn.get_result(), "reading the stream of PostgreSQL")
-                if taken >= RECEIVE_BYTES or not self._kernel_bytes():
+                taken += size
+                if taken >= GULP_BYTES:
                     break
+                if not self._kernel_bytes():
+                    if not rounds:
+                        break
+                    rounds -= 1
         except psycopg.Error as error:
             raise source_error(error, "reading the stream of PostgreSQL") from None
-        self._more = taken >= RECEIVE_BYTES
-        return frames
+        self._more = taken >= GULP_BYTES
+        if not self._more:
+            self._coalescing.emptied(self._loop.time(), taken)
 
     def check_open(self) -> None:
         """SourceUnavailable when PostgreSQL has hung up, which nobody would notice while nothing is read."""

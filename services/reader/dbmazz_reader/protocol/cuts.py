@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dbmazz.relation import Relation
-from dbmazz.v1 import change_pb2
+from dbmazz.v1 import change_pb2, reader_pb2
 
 from dbmazz_reader.protocol.decoder import Decoder
 from dbmazz_reader.protocol.lanes import LaneBuilder
@@ -19,13 +19,15 @@ HEARTBEAT_LANE = 0
 
 @dataclass(slots=True, eq=False)
 class SealedBatch:
-    """A batch that waits for its acknowledgement. `relation` is the one its rows are laid out by, None for a heartbeat."""
+    """A batch that waits for its acknowledgement. `relation` is the one its rows are laid out by, None for a heartbeat;
+    `response` is the message that `batch` is part of."""
 
     batch_id: int
     lane: int
     relation: Relation | None
     batch: change_pb2.ChangeBatch
     size: int
+    response: reader_pb2.StreamChangesResponse | None = None
 
     @property
     def first_commit_time(self) -> int:
@@ -45,10 +47,10 @@ class Cutter:
         """Seals every open lane; [] when no lane has rows. The last batch carries the new safe LSN."""
         sealed = decoder.seal()
         batches = []
-        for position, (lane, batch) in enumerate(sealed, 1):
+        for position, (lane, response) in enumerate(sealed, 1):
             if position == len(sealed):
                 self.safe_lsn = max(self.safe_lsn, decoder.committed_lsn)
-            batches.append(self._place(batch, lane.relation))
+            batches.append(self._place(response, lane.relation))
         return batches
 
     def truncate(self, lane: LaneBuilder, lsn: int) -> SealedBatch:
@@ -62,15 +64,17 @@ class Cutter:
     def heartbeat(self, lsn: int) -> SealedBatch:
         """Nothing but a new safe LSN; only when no transaction and no lane is open."""
         self.safe_lsn = max(self.safe_lsn, lsn)
-        return self._place(change_pb2.ChangeBatch(lane=HEARTBEAT_LANE, kind=change_pb2.BATCH_KIND_HEARTBEAT), None)
+        batch = change_pb2.ChangeBatch(lane=HEARTBEAT_LANE, kind=change_pb2.BATCH_KIND_HEARTBEAT)
+        return self._place(reader_pb2.StreamChangesResponse(batch=batch), None)
 
     def _barrier(self, kind: int, lane: int, relation: Relation, lsn: int) -> SealedBatch:
         batch = change_pb2.ChangeBatch(lane=lane, kind=kind, relation_id=relation.relation_id, barrier_lsn=lsn)
-        return self._place(batch, relation)
+        return self._place(reader_pb2.StreamChangesResponse(batch=batch), relation)
 
-    def _place(self, batch: change_pb2.ChangeBatch, relation: Relation | None) -> SealedBatch:
+    def _place(self, response: reader_pb2.StreamChangesResponse, relation: Relation | None) -> SealedBatch:
         self.batch_count += 1
+        batch = response.batch
         batch.epoch = self.epoch
         batch.batch_id = self.batch_count
         batch.safe_lsn = self.safe_lsn
-        return SealedBatch(self.batch_count, batch.lane, relation, batch, batch.ByteSize())
+        return SealedBatch(self.batch_count, batch.lane, relation, batch, batch.ByteSize(), response)

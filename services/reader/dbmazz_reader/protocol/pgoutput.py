@@ -1,4 +1,4 @@
-"""The messages of pgoutput, protocol version 1, that are not rows; tuples.py reads the rows.
+"""The messages of pgoutput, protocol version 1, that are rare; kernel.pyx reads Begin, Commit and rows.
 
 Layouts: PostgreSQL documentation, "Logical Replication Message Formats". Every length is checked against the message,
 and nothing may follow a message's last field.
@@ -9,13 +9,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from dbmazz_reader.protocol.frames import POSTGRES_EPOCH_US
 from dbmazz_reader.protocol.malformed import MalformedMessage
 
-# u8 'B' · u64 LSN of the commit record · i64 commit time · u32 xid
-_BEGIN = struct.Struct(">BQqI")
-# u8 'C' · u8 flags · u64 LSN of the commit record · u64 end LSN of the transaction · i64 commit time
-_COMMIT = struct.Struct(">BBQQq")
 # u8 'O' · u64 commit LSN at the origin · name
 _ORIGIN = struct.Struct(">BQ")
 # u8 'R' · u32 relation · schema · name · u8 replica identity · u16 columns, each: u8 flags · name · u32 type · i32 typmod
@@ -27,24 +22,6 @@ _MESSAGE = struct.Struct(">BBQ")
 
 _U16 = struct.Struct(">H")
 _U32 = struct.Struct(">I")
-
-
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """A transaction begins; `commit_time` in microseconds since 1970."""
-
-    commit_lsn: int
-    commit_time: int
-    xid: int
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """The transaction is complete; `end_lsn` is the position behind its commit record."""
-
-    commit_lsn: int
-    end_lsn: int
-    commit_time: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +81,6 @@ class Message:
     content_bytes: int
 
 
-def begin(body: bytes) -> Begin:
-    """Letter B."""
-    _, lsn, time, xid = _exact(_BEGIN, body)
-    return Begin(lsn, time + POSTGRES_EPOCH_US, xid)
-
-
-def commit(body: bytes) -> Commit:
-    """Letter C."""
-    _, _, lsn, end, time = _exact(_COMMIT, body)
-    return Commit(lsn, end, time + POSTGRES_EPOCH_US)
-
-
 def origin(body: bytes) -> Origin:
     """Letter O."""
     cursor = _Cursor(body)
@@ -163,12 +128,6 @@ def message(body: bytes) -> Message:
     (size,) = cursor.read(_U32)
     cursor.skip(size)
     return cursor.done(Message(bool(flags & 1), lsn, prefix, size))
-
-
-def _exact(layout: struct.Struct, body: bytes) -> tuple:
-    if len(body) != layout.size:
-        raise MalformedMessage(chr(body[0]), len(body), f"message has {len(body)} bytes, expected {layout.size}")
-    return layout.unpack(body)
 
 
 class _Cursor:

@@ -140,3 +140,13 @@ def no_key(table: Table) -> SourceError:
         f"Run ALTER TABLE {name} ADD PRIMARY KEY (...), or with a unique index on NOT NULL columns ALTER TABLE {name}"
         " REPLICA IDENTITY USING INDEX ..., or take the table out of the publication and TABLES",
     )
+
+
+def key_not_carried(relation: Relation) -> SourceError:
+    """The error for a change from which its row cannot be told."""
+    name = relation.qualified_name
+    return SourceError(
+        f"a change of {name} does not carry the table's key",
+        f"Was its key changed while the reader was behind? Run ALTER TABLE {name} REPLICA IDENTITY FULL, or take the"
+        " table out of the publication and TABLES",
+    )
