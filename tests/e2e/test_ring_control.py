@@ -415,4 +415,4 @@ async def test_wrong_addresses_are_one_line(source_db: SourceDatabase, make_ring
     said = await dbmazz(ring, "pause", code=2, READER_ADDRESS="reader.example.com:50051")
     assert said.startswith("dbmazz: CONTROL_TOKEN would travel to reader.example.com:50051 in plaintext. ")
     said = await dbmazz(ring, "pause", code=2, CONTROL_TOKEN="short")
-    assert said.startswith("dbmazz: CONTROL_TOKEN=*** is not valid. ")
+    assert said.startswith("dbmazz: CONTROL_TOKEN=*** in the environment is not valid. ")

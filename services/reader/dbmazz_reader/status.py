@@ -28,7 +28,7 @@ class Streaming:
     @property
     def open_transaction(self) -> bool:
         """True between the first and the last message of a transaction."""
-        return self.receiver.decoder.transaction is not None
+        return self.receiver.decoder.xid is not None
 
     @property
     def settled(self) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from dbmazz.config import Settings
 from dbmazz.v1 import change_pb2, reader_pb2
+from dbmazz_reader.controlling import Control
 from dbmazz_reader.feed import Feed
 from dbmazz_reader.postgres.catalogue import SlotHealth
 from dbmazz_reader.protocol.cuts import SealedBatch
@@ -59,7 +60,7 @@ def test_lanes_in_which_something_waits():
 async def test_the_status_tells_them_and_how_much_the_slot_may_still_keep():
     streaming = session(Settings())
     status = Status(state=SessionState.STREAMING, streaming=streaming, slot_health=SlotHealth(SLOT, 7000, 3000, 123))
-    service = ReaderService(Settings(), status)
+    service = ReaderService(Control(Settings(), status), status)
     answer = await service.GetStatus(reader_pb2.ReaderServiceGetStatusRequest(), None)
     (lane,) = answer.pending_lanes
     (commit_time,) = {
@@ -75,7 +76,8 @@ async def test_the_status_tells_them_and_how_much_the_slot_may_still_keep():
 
 
 async def test_tables_come_without_columns_when_asked():
-    service = ReaderService(Settings(), Status(streaming=session(Settings())))
+    status = Status(streaming=session(Settings()))
+    service = ReaderService(Control(Settings(), status), status)
     full = (await service.ListTables(reader_pb2.ListTablesRequest(), None)).tables[0]
     brief = (await service.ListTables(reader_pb2.ListTablesRequest(without_columns=True), None)).tables[0]
     assert full.relation.columns
