@@ -18,8 +18,6 @@ from typing import Any
 
 import aiohttp
 
-from tests.fixtures.waiting import wait_until
-
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 START_S = 30.0
 ANSWER_S = 40.0
@@ -88,13 +86,13 @@ def running(binary: str, profile: Path) -> Iterator[str]:
 
 
 def _debugger(process: subprocess.Popen[bytes], port_file: Path) -> str:
-    def address() -> str:
-        if process.poll() is not None:
-            raise RuntimeError(f"the browser ended with {process.returncode}")
-        lines = port_file.read_text().split() if port_file.exists() else []
-        return f"ws://127.0.0.1:{lines[0]}{lines[1]}" if len(lines) == 2 else ""
-
-    return asyncio.run(wait_until(address, timeout=START_S, what="the browser has a debugger"))
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if port_file.exists() and len(lines := port_file.read_text().split()) == 2:
+            return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            raise RuntimeError(f"the browser ended with {process.wait(0.05)}")
+    raise TimeoutError(f"the browser has no debugger within {START_S:g} s")
 
 
 class Page:
