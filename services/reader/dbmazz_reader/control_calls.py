@@ -13,7 +13,7 @@ from dbmazz.v1 import reader_pb2
 
 from dbmazz_reader.controlling import Control, ReloadRefused
 from dbmazz_reader.pausing import Pause
-from dbmazz_reader.protocol.reload import Change
+from dbmazz_reader.reloading import Change
 from dbmazz_reader.status import Status
 
 REASON_LENGTH = 200

@@ -14,8 +14,8 @@ from dbmazz.v1 import reader_pb2
 from dbmazz_reader.checkpointing import CheckpointClient
 from dbmazz_reader.pausing import Gate, Pause
 from dbmazz_reader.postgres.setup import rehearse
-from dbmazz_reader.protocol.reload import Change, Effective
 from dbmazz_reader.protocol.states import SessionState, advance
+from dbmazz_reader.reloading import Change, Effective
 from dbmazz_reader.session import Session
 from dbmazz_reader.status import Status, Streaming
 

@@ -16,8 +16,8 @@ from dbmazz.v1 import reader_pb2, reader_pb2_grpc, types_pb2
 from dbmazz_reader.controlling import Control
 from dbmazz_reader.feed import Feed
 from dbmazz_reader.pausing import Gate
-from dbmazz_reader.protocol.reload import Change, Effective
 from dbmazz_reader.protocol.states import SessionState, advance, service_state
+from dbmazz_reader.reloading import Change, Effective
 from dbmazz_reader.service import ReaderService
 from dbmazz_reader.status import Status
 
