@@ -202,6 +202,7 @@ async def test_phone(showing, width: int):
         found = await page.run(probe("row"))
         assert found["labels"] == ["Source rows", "Live in target", "Soft-deleted", "Lag", "Rate", "Partial rows"]
         assert set(found["heights"]) == {found["wanted"]}
+        assert found["spilled"] == 0
         await page.click("#table-rows th button")
         await page.until("document.getElementById('detail').open")
         assert await page.run("document.getElementById('detail').getBoundingClientRect().width") == width

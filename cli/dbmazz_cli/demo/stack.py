@@ -12,7 +12,7 @@ from dbmazz_sandbox.generators import TABLES
 
 from dbmazz_cli.child import Program
 from dbmazz_cli.ports import free_addresses
-from dbmazz_cli.ring import Ring, service_program
+from dbmazz_cli.ring import STAGES, Ring, service_program
 
 MONITOR_ADDRESS = "127.0.0.1:8080"
 
@@ -40,7 +40,11 @@ def demo_settings(settings: Settings, addresses: dict, data: Path) -> Settings:
 def with_monitor(ring: Ring, ports: str) -> list[list[Program]]:
     """The ring's stages, and the monitor, which goes first: it only looks."""
     address = MONITOR_ADDRESS if ports == "default" else free_addresses(1)[0]
-    return [[service_program("monitor", ring.settings.replace(listen=address))], *ring.stages]
+    own = ring.settings.replace(listen=address)
+    if own.metrics_port:
+        # Behind those of the ring.
+        own = own.replace(metrics_port=own.metrics_port + len(STAGES) * max(map(len, ring.stages)))
+    return [[service_program("monitor", own)], *ring.stages]
 
 
 def directions(settings: Settings, monitor: str) -> list[str]:

@@ -12,6 +12,7 @@ from dbmazz_monitor.protocol.sample import (
     Facts,
     Lane,
     LoaderFacts,
+    Pause,
     Pending,
     ReaderFacts,
     Replica,
@@ -28,6 +29,7 @@ _STATES = {
     for name, number in types_pb2.ServiceState.items()
     if (word := name.removeprefix("SERVICE_STATE_").lower()) in {str(state) for state in State}
 }
+_PAUSED = dict(types_pb2.ServiceState.items()).get("SERVICE_STATE_PAUSED", -1)
 _LANE_STATES = {
     number: name.removeprefix("LANE_STATE_").lower() for name, number in transformer_pb2.LaneState.items() if number
 }
@@ -80,7 +82,16 @@ def _reader(answer: reader_pb2.ReaderServiceGetStatusResponse) -> Facts:
             Pending(lane.lane, _milliseconds(lane, "oldest_commit_time"), lane.pending_bytes, lane.batch_count)
             for lane in answer.pending_lanes
         ),
+        pause=_pause(answer),
     )
+
+
+def _pause(answer: Any) -> Pause | None:
+    """A reader that is paused and has yet to connect tells its state as that; what it will do then is told here."""
+    if answer.status.state == _PAUSED or ("pause" in answer.DESCRIPTOR.fields_by_name and answer.HasField("pause")):
+        told = getattr(answer, "pause", None)
+        return Pause(_milliseconds(told, "since_time"), told.reason) if told else Pause()
+    return None
 
 
 def _transformer(answer: transformer_pb2.TransformerServiceGetStatusResponse) -> Facts:

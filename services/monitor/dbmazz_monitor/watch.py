@@ -31,17 +31,25 @@ TargetCounting = Counting[TargetCount, TargetSeen]
 
 def source_counting(settings: Settings) -> SourceCounting:
     """Looks at PostgreSQL, or says that SOURCE_URL is missing."""
-    s, counter = settings, None
-    if s.source_url:
-        counter = SourceCounter(s.source_url, slot=s.source_slot_name, publication=s.source_publication_name)
+    counter = None
+    if settings.source_url:
+        counter = SourceCounter(
+            settings.source_url, slot=settings.source_slot_name, publication=settings.source_publication_name
+        )
     return Counting("source", counter, SOURCE_EVERY_S, "Source: SOURCE_URL is not set")
 
 
 def target_counting(settings: Settings) -> TargetCounting:
     """Looks at StarRocks, or says that SINK_URL is missing."""
-    s, counter = settings, None
-    if s.sink_url:
-        counter = TargetCounter(s.sink_url, s.sink_port, s.sink_user, s.sink_password, s.sink_database)
+    counter = None
+    if settings.sink_url:
+        counter = TargetCounter(
+            settings.sink_url,
+            settings.sink_port,
+            settings.sink_user,
+            settings.sink_password,
+            settings.sink_database,
+        )
     return Counting("target", counter, TARGET_EVERY_S, "Target: SINK_URL is not set")
 
 

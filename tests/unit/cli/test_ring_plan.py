@@ -7,6 +7,7 @@ import os
 import pytest
 from dbmazz.config import Settings, load_settings
 from dbmazz.errors import ConfigError
+from dbmazz_cli.demo.stack import with_monitor
 from dbmazz_cli.ports import free_addresses
 from dbmazz_cli.relay import StderrRelay
 from dbmazz_cli.ring import environment, plan
@@ -78,3 +79,13 @@ def test_lines_are_relayed_with_the_name() -> None:
     plain, document = stream.getvalue().splitlines()
     assert plain.split() == ["reader", "2026-01-01", "[info]", "serving"]
     assert json.loads(document) == {"process": "loader-2", "event": "serving", "level": "info"}
+
+
+def test_the_monitors_metrics_come_behind_those_of_the_ring():
+    ring = plan(SETTINGS.replace(metrics_port=9100), ports="default", replicas={"loader": 2})
+    (monitor,) = with_monitor(ring, "default")[0]
+    taken = {program.environment["METRICS_PORT"] for stage in ring.stages for program in stage}
+    assert monitor.environment["METRICS_PORT"] == "9108"
+    assert "9108" not in taken
+    (silent,) = with_monitor(plan(SETTINGS, ports="default"), "default")[0]
+    assert silent.environment.get("METRICS_PORT", "0") == "0"

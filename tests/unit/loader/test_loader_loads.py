@@ -9,7 +9,7 @@ import time
 import grpc
 import pytest
 from dbmazz.v1 import load_pb2, loader_pb2
-from dbmazz_loader.starrocks.stream_load import seen_from
+from dbmazz_loader.starrocks.stream_load import CONNECTIONS, seen_from
 from yarl import URL
 
 from tests.fixtures.waiting import wait_until
@@ -280,6 +280,7 @@ async def test_second_call_with_the_label_joins_the_first(starrocks, checkpoint,
     go.set()
     assert [(await first).verdict, (await second).verdict] == [LOADED, LOADED]
     assert status.running_load_count == 1
+    assert status.running_load_limit == CONNECTIONS
     assert (len(starrocks.sends), len(checkpoint.reports)) == (1, 1)
 
 

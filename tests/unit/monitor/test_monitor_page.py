@@ -188,10 +188,10 @@ async def test_one_table_and_none(fakes: FakeRing):
 
 async def test_tables_travel_as_changes(fakes: FakeRing):
     async with serving(fakes.settings()) as served, served.events() as events, asyncio.timeout(20):
-        known: dict[str, int] = {}
+        known: dict[str, tuple[int, float | None]] = {}
 
-        async def until(wanted: dict[str, int]) -> dict:
-            """The `tables` event that brings what is known to `wanted`: events of each table."""
+        async def until(wanted: dict[str, tuple[int, float | None]]) -> dict:
+            """The `tables` event that brings what is known to `wanted`: events and rate of each table."""
             async for name, told in events:
                 if name == "state":
                     assert "rows" not in told["tables"]
@@ -199,20 +199,21 @@ async def test_tables_travel_as_changes(fakes: FakeRing):
                     continue
                 if told["all"]:
                     known.clear()
-                known.update({row["name"]: row["events"] for row in told["rows"]})
+                known.update({row["name"]: (row["events"], row["rate"]) for row in told["rows"]})
                 for gone in told["removed"]:
                     known.pop(gone, None)
                 if known == wanted:
                     return told
             raise AssertionError("the stream ended")
 
-        await until({"public.orders": 500, "sales.items": 500})
+        await until({"public.orders": (500, 0.0), "sales.items": (500, 0.0)})
         fakes.tables.tables[0].row_count = 501
-        changed = await until({"public.orders": 501, "sales.items": 500})
+        changed = await until({"public.orders": (501, 0.0), "sales.items": (500, 0.0)})
         assert (changed["all"], [row["name"] for row in changed["rows"]]) == (False, ["public.orders"])
-        fakes.tables = listed("public.orders", "public.new")
-        changed = await until({"public.orders": 500, "public.new": 500})
-        assert (changed["all"], changed["removed"]) == (False, ["sales.items"])
+        fakes.tables = listed("public.new", "sales.items")
+        changed = await until({"public.new": (500, None), "sales.items": (500, 0.0)})
+        assert (changed["all"], [row["name"] for row in changed["rows"]]) == (False, ["public.new"])
+        assert changed["removed"] == ["public.orders"]
 
 
 async def test_tables_are_found_in_both_databases_without_a_ring(unused_tcp_port_factory):

@@ -11,6 +11,7 @@ from dbmazz_monitor.protocol.sample import (
     Counts,
     Lane,
     LoaderFacts,
+    Pause,
     Pending,
     ReaderFacts,
     Replica,
@@ -81,7 +82,7 @@ def test_lag_of_a_paused_reader_is_the_age_of_the_wal_that_it_does_not_read():
     history, still = History(), replace(STREAMING, confirmed_lsn="0/20", lag_bytes=0)
     assert lag(history.add(sample(10.0, still)))[0] == 0
     grown = replace(STREAMING, confirmed_lsn="0/20", server_lsn="0/90", lag_bytes=112)
-    assert lag(history.add(sample(11.0, grown, state=State.PAUSED)))[0] == 1
+    assert lag(history.add(sample(11.0, replace(grown, pause=Pause()))))[0] == 1
     assert lag(history.add(sample(31.0, replace(grown, server_lsn="0/99"), state=State.PAUSED)))[0] == 20_000
     assert history.points()[-1]["lag_ms"] == 20_000
 

@@ -11,6 +11,7 @@ from dbmazz_monitor.protocol.sample import (
     Counts,
     Lane,
     LoaderFacts,
+    Pause,
     ReaderFacts,
     Replica,
     RingSample,
@@ -32,7 +33,8 @@ MOVING = TableProgress(lag_ms=20, rate=5.0)
 
 
 def ring(*tables: Table, state: State = State.RUNNING, **changes) -> RingSample:
-    facts = None if state is State.DOWN else ReaderFacts(slot_name="s")
+    pause = Pause(1_000, "upgrade") if state is State.PAUSED else None
+    facts = None if state is State.DOWN else ReaderFacts(slot_name="s", pause=pause)
     return RingSample(1.0, 1, (Replica("reader", "h:1", state, name="r", facts=facts),), tables, **changes)
 
 
@@ -161,8 +163,17 @@ def test_a_pause_is_told_as_what_it_is():
     others = tuple(Replica(name, "h", State.RUNNING, name=name, facts=one) for name, one in facts.items())
     sample = ring(ORDERS, state=State.PAUSED)
     made = view(replace(sample, replicas=(*sample.replicas, *others)), Measures(), Counts(), AUDITED)
-    assert made["headline"] == {"level": "warn", "text": "Paused: the reader reads nothing"}
+    assert made["headline"] == {"level": "warn", "text": "Paused: the reader reads nothing (upgrade)"}
     assert made["numbers"]["paused"] is True
-    assert made["problems"][0]["text"] == "reader is paused: it reads nothing, and PostgreSQL keeps the WAL for it"
+    assert made["numbers"]["pause"] == {"since_ms": 1_000, "reason": "upgrade"}
+    assert [one["text"] for one in made["problems"]] == [
+        "the reader is paused (upgrade): PostgreSQL keeps the WAL for it until `dbmazz resume`"
+    ]
     assert made["replicas"][0]["level"] == "warn"
     assert view(sample, Measures(), Counts(), AUDITED)["headline"]["text"].startswith("Down: ")
+    # Paused, but not connected: the trouble comes first.
+    reader = replace(sample.replicas[0], state=State.RETRYING, error="no PostgreSQL")
+    made = view(replace(sample, replicas=(reader, *others)), Measures(), Counts(), AUDITED)
+    assert made["headline"]["text"] == "Degraded: reader retrying"
+    assert made["numbers"]["paused"] is True
+    assert view(ring(ORDERS), Measures(), Counts(), AUDITED)["numbers"]["pause"] is None

@@ -24,7 +24,7 @@ class Backend:
         self.app = web.Application()
         router = self.app.router
         # `no_continue`: 100 is sent by the handler, after the header checks, and never by aiohttp before them.
-        router.add_put("/api/{db}/{table}/_stream_load", self.stream_load, expect_handler=no_continue)
+        router.add_put("/api/{db:[^/]+}/{table:[^/]+}/_stream_load", self.stream_load, expect_handler=no_continue)
         router.add_get("/api/_load_error_log", self.error_log)
         router.add_get("/api/health", self.health)
         router.add_route("*", "/api/transaction/{operation}", self.transaction, expect_handler=no_continue)

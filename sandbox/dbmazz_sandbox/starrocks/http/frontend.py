@@ -29,7 +29,7 @@ class Frontend:
         for path, method, handler in (
             ("/api/health", "GET", self.health),
             ("/api/bootstrap", "GET", self.health),
-            ("/api/{db}/{table}/_stream_load", "PUT", self.stream_load),
+            ("/api/{db:[^/]+}/{table:[^/]+}/_stream_load", "PUT", self.stream_load),
             ("/api/{db}/get_load_state", "GET", self.load_state),
             ("/api/{db}/{table}/_cancel", "POST", self.not_emulated),
             ("/api/{db}/_cancel", "POST", self.not_emulated),

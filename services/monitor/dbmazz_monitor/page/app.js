@@ -2,7 +2,7 @@
 import { Cards } from "./cards.js";
 import { badge, element, fill, find, say, setIcon, setLevel } from "./dom.js";
 import { showFacts } from "./facts.js";
-import { clock } from "./format.js";
+import { clock, plain } from "./format.js";
 import { showServices, showSignatures } from "./lists.js";
 import { Ring } from "./ring.js";
 import { follow } from "./stream.js";
@@ -25,9 +25,9 @@ function showHeadline() {
 }
 
 function showState(state) {
-  headline = state.headline;
+  headline = { ...state.headline, text: plain(state.headline.text) };
   fill(find("problems"), state.problems.map(({ level, text }) =>
-    setLevel(element("li", {}, badge(level, WORDS[level]), element("span", { className: "words" }, text)), level)));
+    setLevel(element("li", {}, badge(level, WORDS[level]), element("span", { className: "words" }, plain(text))), level)));
   ring.show(state.ring);
   cards.show(state.numbers, state.point, state.time_ms);
   showFacts(find("facts"), state.numbers, state.time_ms);
@@ -47,6 +47,7 @@ function showLink(state, heardAt) {
   say(find("link-word"), { live: "live", stale: "stale", connecting: "connecting" }[state]);
   document.body.classList.toggle("stale", Boolean(stale));
   find("stale").hidden = !stale;
+  ring.flow.check();
   showHeadline();
 }
 

@@ -68,11 +68,14 @@ function card(box, spec) {
   made.box.setAttribute("role", "img");
   const unit = spec.unit ? [element("span", { className: "unit" }, spec.unit)] : [];
   box.append(element("figure", {},
-    element("figcaption", {}, element("span", { className: "title" }, spec.title), made.reading),
+    element("figcaption", {}, element("span", { className: "title" }, spec.title), ...legend(spec), made.reading),
     element("p", { className: "figure" }, made.value, ...unit), made.more, made.box));
   made.chart = new Chart(made.box, spec, (point) => say(made.reading, point ? told(spec, point) : ""));
   return made;
 }
+
+const legend = ({ series }) => (series.length < 2 ? [] : series.map((one) =>
+  element("span", { className: `key ${one.tone}` }, one.name)));
 
 function told(spec, point) {
   const values = spec.series.map((one) => `${one.name ? `${one.name} ` : ""}${spec.format(point[one.field])}`);

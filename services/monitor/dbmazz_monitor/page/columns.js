@@ -1,6 +1,6 @@
 // The columns of the tables: how a value reads, and the totals below.
 import { element, icon, say, setIcon, setLevel } from "./dom.js";
-import { count, isKnown, millis, rate, UNKNOWN } from "./format.js";
+import { count, isKnown, millis, plain, rate, UNKNOWN } from "./format.js";
 
 export const estimated = (rows, exact) => (isKnown(rows) ? `${exact ? "" : "≈ "}${count(rows)}` : UNKNOWN);
 export const audited = (audit) => (isKnown(audit) ? (audit ? "yes" : "no") : UNKNOWN);
@@ -45,12 +45,13 @@ export class Row {
     this.name = row.name;
     if (this.row !== row) {
       this.row = row;
-      say(this.button.firstChild, row.name);
-      if (this.button.title !== row.name) this.button.title = row.name;
+      const name = plain(row.name);
+      say(this.button.firstChild, name);
+      if (this.button.title !== name) this.button.title = name;
       setLevel(this.state, row.level);
       setIcon(this.state.firstChild, picture(row));
-      say(this.state.lastChild, row.status);
-      this.state.title = row.warning || row.status;
+      say(this.state.lastChild, plain(row.status));
+      this.state.title = plain(row.warning || row.status);
       this.cells.forEach((cell, number) => say(cell, COLUMNS[number + 2].show(row)));
     }
     if (this.index !== index) {

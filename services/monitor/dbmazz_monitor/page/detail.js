@@ -1,7 +1,7 @@
 // One table in full, beside the page. Its address is #table=NAME, so that it can be sent to somebody.
 import { audited, estimated, picture } from "./columns.js";
 import { badge, element, fill, find, say } from "./dom.js";
-import { clock, count, isKnown, millis, rate, text, UNKNOWN } from "./format.js";
+import { clock, count, isKnown, millis, plain, rate, text, UNKNOWN } from "./format.js";
 import { columns } from "./lists.js";
 
 const PREFIX = "#table=";
@@ -57,7 +57,7 @@ export class Detail {
   refresh() {
     if (this.name === null) return;
     const row = this.known.get(this.name);
-    say(find("detail-name"), this.name);
+    say(find("detail-name"), plain(this.name));
     const missing = find("detail-missing");
     missing.hidden = Boolean(row);
     say(missing, this.told() ? "There is no table of this name here: the reader does not list it. Names are schema.table, as in the list of tables."
@@ -65,7 +65,7 @@ export class Detail {
     for (const id of ["detail-facts", "detail-signatures"]) find(id).hidden = !row;
     find("detail-warning").hidden = !row?.warning;
     if (!row) return;
-    say(find("detail-warning"), row.warning);
+    say(find("detail-warning"), plain(row.warning));
     fill(find("detail-facts"), this.facts(row).map(([term, value]) => element("div", {}, element("dt", {}, term), element("dd", {}, value))));
     this.showMore();
     if (Date.now() - this.askedAt > ASK_EVERY_MS) this.ask();
@@ -76,12 +76,12 @@ export class Detail {
     fill(find("detail-list"), own.map((one) => element("li", {}, columns(one.absent),
       element("span", {}, `${count(one.rows)} rows in ${count(one.loads)} loads`))));
     find("detail-none").hidden = own.length > 0;
-    say(find("detail-none"), this.more ? "None: every row came with all its columns." : "–");
+    say(find("detail-none"), this.more && this.known.get(this.name)?.replicated ? "None: every row came with all its columns." : UNKNOWN);
   }
 
   facts(row) {
     return [
-      ["Status", badge(row.level, row.status, picture(row))],
+      ["Status", badge(row.level, plain(row.status), picture(row))],
       ["Target table", element("bdi", {}, text(row.target || null))],
       ["Source rows", isKnown(row.source_rows) && !row.source_exact ? `${estimated(row.source_rows, false)} (estimate)` : count(row.source_rows)],
       ["Live in target", count(row.target_rows)],

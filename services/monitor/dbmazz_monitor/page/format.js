@@ -8,7 +8,11 @@ export const UNKNOWN = "–";
 export const isKnown = (value) => value !== null && value !== undefined;
 const known = (format) => (value) => (isKnown(value) ? format(value) : UNKNOWN);
 
-export const text = known(String);
+// Marks that turn the reading direction, break lines or show nothing would let one name pass for another.
+const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+export const plain = (name) => name.replace(UNSEEN, (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
+export const text = known((value) => plain(String(value)));
 export const count = known((value) => whole.format(value));
 export const brief = known((value) => short.format(value));
 export const rate = known((value) => (value < 10 && value > 0 ? value.toFixed(1) : whole.format(value)));

@@ -36,10 +36,10 @@ function sideways(link, from, to) {
   const y = (middle(from.ports) + middle(to.ports)) / 2;
   const single = from.ports.length === 1 && to.ports.length === 1;
   if (single && Math.abs(from.ports[0].y - to.ports[0].y) < 2) {
-    return [{ ...looks(link, from.ports[0], to.ports[0]), path: `M${p(right, y)}L${p(left, y)}`, tip: [left, y, 0], label: link.label, at: [x, y - 9] }];
+    return [{ ...looks(link, from.ports[0], to.ports[0]), path: `M${p(right, y)}L${p(left, y)}`, tip: [left, y, 0], label: link.label, narrow: true, at: [x, y - 9] }];
   }
   const first = from.ports.map((port, index) => ({ ...looks(link, port, best(to.ports)), path: curve(port.right, port.y, x, y),
-    ...(index ? {} : { label: link.label, at: [x, Math.min(...from.ports.map((one) => one.y), ...to.ports.map((one) => one.y)) - 12] }) }));
+    ...(index ? {} : { label: link.label, narrow: true, at: [x, Math.min(...from.ports.map((one) => one.y), ...to.ports.map((one) => one.y)) - 12] }) }));
   const then = to.ports.map((port) => ({ ...looks(link, best(from.ports), port), path: curve(x, y, port.left, port.y), tip: [port.left, port.y, 0] }));
   return [...first, ...then];
 }
@@ -71,7 +71,7 @@ function downward(link, from, to, origin) {
       tip: [x, to.all.top, 90], path: `M${p(x, from.all.bottom)}L${p(x, to.all.top)}` }];
   }
   const back = link.from === "checkpoint";
-  const side = back ? 8 : origin.width - 8;
+  const side = back ? Math.max(8, to.all.left - 24) : Math.min(origin.width - 8, from.all.right + 24);
   const turn = back ? RADIUS : -RADIUS;
   const [a, b] = back ? [from.all.left, to.all.left] : [from.all.right, to.all.right];
   const [y, z] = [from.all.y, to.all.y];
@@ -86,13 +86,16 @@ const middle = (all) => (Math.min(...all.map((port) => port.y)) + Math.max(...al
 const p = (x, y) => `${x.toFixed(1)} ${y.toFixed(1)}`;
 const curve = (x, y, u, v) => `M${p(x, y)}C${p((x + u) / 2, y)} ${p((x + u) / 2, v)} ${p(u, v)}`;
 
-function strokes({ path, moves, ok, tip, label, at, start }) {
+function strokes({ path, moves, ok, tip, label, at, start, narrow }) {
   const found = [shape("path", { class: ok ? "track" : "track broken", d: path })];
   if (moves) found.push(shape("path", { class: "flow", d: path }));
   if (tip) {
     const [x, y, turn] = tip;
     found.push(shape("path", { class: ok ? "tip" : "tip broken", d: "M-8 -4.5L0 0L-8 4.5z", transform: `translate(${p(x, y)}) rotate(${turn})` }));
   }
-  if (label) found.push(shape("text", { x: at[0].toFixed(1), y: at[1].toFixed(1), ...(start ? { class: "start" } : {}) }, label));
+  // Between columns there is room for one word.
+  const lines = label ? (narrow ? label.split(" ") : [label]) : [];
+  lines.forEach((words, index) => found.push(shape("text", { x: at[0].toFixed(1), y: (at[1] - 13 * (lines.length - 1 - index)).toFixed(1),
+    ...(start ? { class: "start" } : {}) }, words)));
   return found;
 }

@@ -1,6 +1,7 @@
 // The ring: a column for every service, a card for every replica, and links drawn wherever the grid has put them.
 import { badge, element, icon, say, setIcon, setLevel } from "./dom.js";
 import { brief, bytes, count, isKnown, rate, text, UNKNOWN } from "./format.js";
+import { Flow } from "./flow.js";
 import { drawLinks } from "./links.js";
 
 const TITLES = { postgres: "PostgreSQL", reader: "Reader", transformer: "Transformer", loader: "Loader",
@@ -10,7 +11,7 @@ const ROOMY = 4;
 
 export class Ring {
   constructor(box, list, svg, words) {
-    Object.assign(this, { box, list, svg, words, nodes: new Map(), links: [] });
+    Object.assign(this, { box, list, svg, words, nodes: new Map(), links: [], flow: new Flow(svg) });
     new ResizeObserver(() => this.draw()).observe(box);
   }
 
@@ -51,6 +52,7 @@ export class Ring {
 
   draw() {
     if (this.links.length) drawLinks(this.svg, this.nodes, this.links);
+    this.flow.check();
   }
 }
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dbmazz_monitor.protocol.levels import service_level, service_state, worst
-from dbmazz_monitor.protocol.progress import paused
+from dbmazz_monitor.protocol.progress import pause_of
 from dbmazz_monitor.protocol.sample import (
     SERVICES,
     LoaderFacts,
+    Pause,
     ReaderFacts,
     RingSample,
     Slot,
@@ -58,15 +59,16 @@ def headline(sample: RingSample, found: list[Problem]) -> dict[str, str]:
     if down:
         parts = " and ".join([", ".join(down[:-1]), down[-1]] if len(down) > 1 else down)
         return {"level": "bad", "text": f"Down: {parts}"}
-    held = paused(sample)
+    pause = pause_of(sample)
     halting = [
         f"{name} {service_state(sample.of(name))}"
         for name in SERVICES
-        if service_level(sample.of(name)) != "ok" and not (held and name == "reader")
+        if service_level(sample.of(name)) != "ok"
+        and not (pause and name == "reader" and service_state(sample.of(name)) == State.PAUSED)
     ]
     level = worst(problem.level for problem in found)
-    if held and not halting:
-        return {"level": worst([level, "warn"]), "text": "Paused: the reader reads nothing"}
+    if pause and not halting:
+        return {"level": worst([level, "warn"]), "text": f"Paused: the reader reads nothing{_because(pause)}"}
     if halting:
         return {"level": worst([level, "warn"]), "text": f"Degraded: {', '.join(halting)}"}
     texts = {"bad": "All services are running, but something needs a person", "warn": "Running, with warnings"}
@@ -90,7 +92,7 @@ def _services(sample: RingSample) -> Iterator[Problem]:
                 what = "has stopped" if replica.state is State.STOPPED else "retries"
                 yield Problem(level, f"{service} {what}: {replica.error or 'it does not say why'}")
             elif replica.state is State.PAUSED:
-                yield Problem("warn", f"{service} is paused: it reads nothing, and PostgreSQL keeps the WAL for it")
+                continue  # told with its reason
             elif replica.state is not State.RUNNING:
                 yield Problem(level, f"{service} is {replica.state}")
 
@@ -119,7 +121,14 @@ def _reader(sample: RingSample) -> Iterator[Problem]:
             continue
         if facts.retained_bytes_limit and facts.retained_bytes >= facts.retained_bytes_limit:
             yield Problem("warn", "reader holds all it may retain and waits for what is behind it")
+        if facts.pause:
+            said = f"the reader is paused{_because(facts.pause)}: PostgreSQL keeps the WAL for it until `dbmazz resume`"
+            yield Problem("warn", said)
         yield from (Problem("warn", warning) for warning in facts.warnings)
+
+
+def _because(pause: Pause) -> str:
+    return f" ({pause.reason})" if pause.reason else ""
 
 
 def _lanes(sample: RingSample) -> Iterator[Problem]:

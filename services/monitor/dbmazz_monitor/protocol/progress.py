@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from dbmazz_monitor.protocol.sample import Lane, ReaderFacts, RingSample, State, TransformerFacts
+from dbmazz_monitor.protocol.sample import Lane, Pause, ReaderFacts, RingSample, State, TransformerFacts
 
 _TROUBLE = ("parked", "retrying")
 
@@ -87,16 +87,17 @@ def reader_of(sample: RingSample) -> ReaderFacts | None:
     return next((r.facts for r in sample.of("reader") if isinstance(r.facts, ReaderFacts)), None)
 
 
-def paused(sample: RingSample) -> bool:
-    """True while the reader reads nothing because somebody told it so."""
-    return any(replica.state is State.PAUSED for replica in sample.of("reader"))
+def pause_of(sample: RingSample) -> Pause | None:
+    """Why the reader reads nothing although it could; None while it may read, or nobody knows."""
+    reader = reader_of(sample)
+    return reader.pause if reader else None
 
 
 def knows_all(sample: RingSample) -> bool:
     """True while a lane in which nothing waits has nothing to wait for: the reader reads what PostgreSQL sends."""
     facts = reader_of(sample)
     reads = any(replica.state is State.RUNNING for replica in sample.of("reader"))
-    if facts is None or not facts.epoch or not reads:
+    if facts is None or not facts.epoch or facts.pause or not reads:
         return False
     return not facts.retained_bytes_limit or facts.retained_bytes < facts.retained_bytes_limit
 

@@ -52,6 +52,14 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Somebody told the reader to read no more; `since_ms` since 1970, 0 when it does not say."""
+
+    since_ms: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ReaderFacts:
     """Counters of the reader; those of rows and transactions begin anew with every epoch."""
 
@@ -71,6 +79,7 @@ class ReaderFacts:
     warnings: tuple[str, ...] = ()
     slot: Slot = Slot()
     pending: tuple[Pending, ...] = ()
+    pause: Pause | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 from dbmazz.target import AUDIT_COLUMNS
 
 from dbmazz_monitor.protocol.history import Measures
-from dbmazz_monitor.protocol.progress import UNKNOWN, TableProgress, paused
+from dbmazz_monitor.protocol.progress import UNKNOWN, TableProgress, pause_of
 from dbmazz_monitor.protocol.sample import (
     RingSample,
     Signature,
@@ -30,7 +30,7 @@ _AUDIT = frozenset(name for name, _ in AUDIT_COLUMNS)
 def tables(sample: RingSample, measures: Measures, source: SourceCounts, target: TargetCounts) -> dict[str, Any]:
     """`rows`, `totals`, and `empty`: why there is no row, in words."""
     reader_up = any(replica.state is not State.DOWN for replica in sample.of("reader"))
-    reader = "paused" if paused(sample) else "up" if reader_up else "down"
+    reader = "paused" if pause_of(sample) else "up" if reader_up else "down"
     rows = [
         _row(table, measures.tables.get(table.name, UNKNOWN), reader, source, target, _audit(table, target.seen))
         for table in sample.tables

@@ -8,7 +8,7 @@ from dbmazz_monitor.protocol.history import Measures
 from dbmazz_monitor.protocol.levels import level_of
 from dbmazz_monitor.protocol.picture import flow, picture
 from dbmazz_monitor.protocol.problems import Problem, headline, problems
-from dbmazz_monitor.protocol.progress import paused
+from dbmazz_monitor.protocol.progress import pause_of
 from dbmazz_monitor.protocol.rates import Latency
 from dbmazz_monitor.protocol.sample import (
     CheckpointFacts,
@@ -53,6 +53,7 @@ def _numbers(sample: RingSample, measures: Measures) -> dict[str, Any]:
     reader = next((r.facts for r in sample.of("reader") if isinstance(r.facts, ReaderFacts)), None)
     transformers = [r.facts for r in sample.of("transformer") if isinstance(r.facts, TransformerFacts)]
     loaders = [r.facts for r in sample.of("loader") if isinstance(r.facts, LoaderFacts)]
+    pause = pause_of(sample)
     return {
         "events_per_s": measures.events,
         "loaded_per_s": measures.loaded,
@@ -81,7 +82,8 @@ def _numbers(sample: RingSample, measures: Measures) -> dict[str, Any]:
         "stored_lsn": _stored_lsn(sample, reader),
         "slot": _slot(reader, measures),
         "last_sync_ms": _last_sync(measures),
-        "paused": paused(sample),
+        "paused": pause is not None,
+        "pause": pause and {"since_ms": pause.since_ms or None, "reason": pause.reason},
         "partial_share": _partial_share(transformers),
     }
 
