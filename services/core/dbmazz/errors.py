@@ -52,6 +52,8 @@ class ConfigError(DbmazzError):
 class ConfigErrors(ConfigError):
     """Several mistakes in the settings; its text has a line for each."""
 
+    reason = "BAD_CONFIGS"
+
     def __init__(self, errors: Sequence[ConfigError]) -> None:
         super().__init__("\n".join(str(error) for error in errors))
         self.errors = tuple(errors)
