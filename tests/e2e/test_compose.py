@@ -164,6 +164,14 @@ def test_every_variable_is_a_setting(name: str, tmp_path: Path) -> None:
         assert COMPOSE[host]["environment"]["LISTEN"].endswith(f":{port}")
 
 
+def test_variables_of_compose_are_not_taken_for_settings(tmp_path: Path) -> None:
+    """They may stand in the same environment, or in the same .env, as the ring's settings."""
+    text = (ROOT / "compose" / "compose.yaml").read_text()
+    names = set(re.findall(r"\$\{([A-Z_]+)", text))
+    assert {"READER_PORT", "FE_MYSQL_PORT", "BASE_IMAGE", "GRAFANA_ADMIN_PASSWORD"} <= names
+    assert load_settings(dict.fromkeys(names, "0"), tmp_path) == Settings()
+
+
 def test_the_sandbox_file_holds_settings_only(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text((ROOT / "compose" / "sandbox.env").read_text())
     settings = load_settings({}, tmp_path)
@@ -290,7 +298,7 @@ class Stack:
 
     def __init__(self, project: str) -> None:
         self.project = project
-        ports = ("READER", "CHECKPOINT", "MONITOR", "SOURCE", "SINK_HTTP", "SINK_MYSQL", "PROMETHEUS", "GRAFANA")
+        ports = ("READER", "CHECKPOINT", "MONITOR", "SOURCE", "FE_HTTP", "FE_MYSQL", "PROMETHEUS", "GRAFANA")
         self.environment = {**os.environ, "COMPOSE_PROJECT_NAME": project, **{f"{name}_PORT": "0" for name in ports}}
 
     def run(self, *arguments: str, timeout_s: float = 900) -> str:
