@@ -103,11 +103,13 @@ class ReplicationStream:
         The others get their turn in any case.
         """
         deadline = self._loop.time() + timeout
+        told = False
         while True:
             waiting, now = self._kernel_bytes(), self._loop.time()
             wait = 0.0 if self._more else self._coalescing.wait_s(now, waiting)
-            if not wait and (waiting or self._more):
-                self.arrived_at = self._coalescing.arrived_at(now)
+            # Told of something where there are no bytes: the end of the stream, which reading it will tell.
+            if told or self._more or (waiting and not wait):
+                self.arrived_at = now if told else self._coalescing.arrived_at(now)
                 await asyncio.sleep(0)
                 return True
             if now >= deadline:
@@ -115,8 +117,8 @@ class ReplicationStream:
             if wait:
                 # No need to be told: by then there will be something, or there will be silence.
                 await asyncio.sleep(min(wait, deadline - now))
-            elif not await self._arrival(deadline - now):
-                return False
+            else:
+                told = await self._arrival(deadline - now)
 
     async def _arrival(self, timeout: float | None) -> bool:
         """Waits for the kernel to have something."""
