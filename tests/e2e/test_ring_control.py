@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import grpc
 import psycopg
 import pytest
 from dbmazz.lsn import Lsn
@@ -222,7 +223,12 @@ async def test_a_paused_reader_drains_on_sigterm(source_db: SourceDatabase, make
 
 async def loads(ring: Ring, table: str) -> list[loader_pb2.LoadRecord]:
     stub = loader_pb2_grpc.LoaderServiceStub(ring.channel(ring["loader"]))
-    answer = await stub.ListLoads(loader_pb2.ListLoadsRequest(table=table), timeout=10)
+    try:
+        answer = await stub.ListLoads(loader_pb2.ListLoadsRequest(table=table), timeout=10)
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not grpc.StatusCode.NOT_FOUND:
+            raise
+        return []  # nothing of it has been loaded yet
     return [load for load in answer.loads if load.row_count]
 
 

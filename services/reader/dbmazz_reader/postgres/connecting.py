@@ -54,19 +54,25 @@ async def connect(source_url: str, *, replication: bool = False) -> psycopg.Asyn
     parameters = parse(source_url)
     if replication:
         parameters["replication"] = "database"
-    try:
-        return await psycopg.AsyncConnection.connect(**parameters, autocommit=True, prepare_threshold=None)
-    except psycopg.ProgrammingError as error:
-        raise ConfigError(f"SOURCE_URL cannot be used: {first_line(str(error))}", _FORM) from None
-    except psycopg.OperationalError as error:
-        text = first_line(str(error))
-    # The exception holds the password, so it ends here.
-    answer = await _ping(parameters, text)
-    if answer == pq.Ping.NO_ATTEMPT:
-        raise ConfigError(f"SOURCE_URL cannot be used: {text}", _FORM)
-    if answer == pq.Ping.OK:
-        raise SourceError(f"PostgreSQL refuses the connection: {text}", _way_out(replication))
-    raise SourceUnavailable(f"PostgreSQL cannot be reached: {text}", "It is tried again; is SOURCE_URL right?")
+    answer, text = pq.Ping.NO_RESPONSE, ""
+    while True:
+        # A server that was starting up when it refused us can be ready when it is asked why: a refusal counts as one only
+        # from a server that took connections before.
+        was_ready = answer == pq.Ping.OK
+        try:
+            return await psycopg.AsyncConnection.connect(**parameters, autocommit=True, prepare_threshold=None)
+        except psycopg.ProgrammingError as error:
+            raise ConfigError(f"SOURCE_URL cannot be used: {first_line(str(error))}", _FORM) from None
+        except psycopg.OperationalError as error:
+            text = first_line(str(error))
+        # The exception holds the password, so it ends here.
+        answer = await _ping(parameters, text)
+        if answer == pq.Ping.NO_ATTEMPT:
+            raise ConfigError(f"SOURCE_URL cannot be used: {text}", _FORM)
+        if answer != pq.Ping.OK:
+            raise SourceUnavailable(f"PostgreSQL cannot be reached: {text}", "It is tried again; is SOURCE_URL right?")
+        if was_ready:
+            raise SourceError(f"PostgreSQL refuses the connection: {text}", _way_out(replication))
 
 
 async def _ping(parameters: dict[str, object], text: str) -> pq.Ping:
