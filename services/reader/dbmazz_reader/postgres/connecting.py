@@ -63,6 +63,9 @@ async def connect(source_url: str, *, replication: bool = False) -> psycopg.Asyn
             return await psycopg.AsyncConnection.connect(**parameters, autocommit=True, prepare_threshold=None)
         except psycopg.ProgrammingError as error:
             raise ConfigError(f"SOURCE_URL cannot be used: {first_line(str(error))}", _FORM) from None
+        except psycopg.errors.ConnectionTimeout as error:
+            # Nothing to ask a server that says nothing; and PQping blocks the process while it waits.
+            raise _unreachable(first_line(str(error))) from None
         except psycopg.OperationalError as error:
             text = first_line(str(error))
         # The exception holds the password, so it ends here.
@@ -70,9 +73,13 @@ async def connect(source_url: str, *, replication: bool = False) -> psycopg.Asyn
         if answer == pq.Ping.NO_ATTEMPT:
             raise ConfigError(f"SOURCE_URL cannot be used: {text}", _FORM)
         if answer != pq.Ping.OK:
-            raise SourceUnavailable(f"PostgreSQL cannot be reached: {text}", "It is tried again; is SOURCE_URL right?")
+            raise _unreachable(text)
         if was_ready:
             raise SourceError(f"PostgreSQL refuses the connection: {text}", _way_out(replication))
+
+
+def _unreachable(text: str) -> SourceUnavailable:
+    return SourceUnavailable(f"PostgreSQL cannot be reached: {text}", "It is tried again; is SOURCE_URL right?")
 
 
 async def _ping(parameters: dict[str, object], text: str) -> pq.Ping:
