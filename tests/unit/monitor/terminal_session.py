@@ -18,6 +18,14 @@ from tests.fixtures.waiting import wait_until
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
 HOME = "\x1b[H"
+# Makes the terminal its own, so that Ctrl-C typed into it is a signal, and becomes the command. Not as preexec_fn: in a
+# process with gRPC's threads, Python code between fork and exec can crash.
+LAUNCHER = """
+import fcntl, os, signal, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, "-m", "dbmazz_cli", *sys.argv[1:]])
+"""
 
 
 class Session:
@@ -62,7 +70,10 @@ class Session:
             os.close(self._master)
 
     async def until(self, *words: str) -> str:
-        await wait_until(lambda: all(word in self.text() for word in words), timeout=30, what=f"{words}")
+        try:
+            await wait_until(lambda: all(word in self.text() for word in words), timeout=30, what=f"{words}")
+        except TimeoutError as error:
+            raise AssertionError(f"{error}; the screen (exit code {self.process.poll()}):\n{self.text()}") from None
         return self.text()
 
     async def ended(self) -> int:
@@ -90,12 +101,10 @@ async def session(*arguments: str, columns: int = 80, rows: int = 24, **variable
 def _started(slave: int, arguments: tuple[str, ...], variables: dict[str, str]) -> subprocess.Popen:
     environment = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")}
     return subprocess.Popen(
-        [sys.executable, "-m", "dbmazz_cli", *arguments],
+        [sys.executable, "-c", LAUNCHER, *arguments],
         stdin=slave,
         stdout=slave,
         stderr=slave,
         env=environment | {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8"} | variables,
         start_new_session=True,
-        # The terminal is the process group's own, so that Ctrl-C typed into it is a signal.
-        preexec_fn=lambda: (fcntl.ioctl(0, termios.TIOCSCTTY, 0), signal.signal(signal.SIGINT, signal.SIG_DFL)),
     )
