@@ -130,7 +130,7 @@ class Settings:
         why="small against FLUSH_INTERVAL_MS, large against the cost of a message",
     )
     coalesce_max_ms: int = setting(
-        10,
+        20,
         "How long the reader lets PostgreSQL's socket fill before it reads, under load at most, in milliseconds; 0: not at all",
         low=0,
         high=1_000,

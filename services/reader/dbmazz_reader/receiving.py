@@ -26,7 +26,7 @@ from dbmazz_reader.tables import ReplicatedTable, Tables
 log = structlog.get_logger("dbmazz.reader")
 
 # How often the loop looks around when nothing happens.
-IDLE_S = 0.25
+IDLE_S = 0.5
 HEARTBEAT_S = 1.0
 # Of looking for a transaction's visibility, before people are told: about five seconds.
 PATIENT_ATTEMPTS = 15
