@@ -92,7 +92,7 @@ class Lanes:
         self.options = options
         for lane in self._lanes.values():
             lane.change_limits(options.limits)
-        log.info("limits_changed", rows=options.limits.rows, age_s=options.limits.age_s)
+        log.info("limits_changed", row_limit=options.limits.rows, age_s=options.limits.age_s)
 
     def flush(self) -> None:
         """From now on every window is due at once."""
