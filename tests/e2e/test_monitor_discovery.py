@@ -110,6 +110,7 @@ async def test_tables_of_a_ring_come_and_go(source_db: SourceDatabase, make_ring
                 lambda rows, state: (
                     set(rows) == {"public.docs", "sales.items"}
                     and rows["public.docs"]["target_rows"] == 7
+                    and rows["public.docs"]["source_rows"] == 7
                     and rows["public.docs"]["source_exact"]
                     and rows["public.docs"]["lag_ms"] == 0
                     and rows["sales.items"]["target_rows"] == 0

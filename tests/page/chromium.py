@@ -88,11 +88,10 @@ def running(binary: str, profile: Path) -> Iterator[str]:
 def _debugger(process: subprocess.Popen[bytes], port_file: Path) -> str:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"the browser ended with {process.returncode}")
         if port_file.exists() and len(lines := port_file.read_text().split()) == 2:
             return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
-        time.sleep(0.02)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            raise RuntimeError(f"the browser ended with {process.wait(0.05)}")
     raise TimeoutError(f"the browser has no debugger within {START_S:g} s")
 
 

@@ -32,12 +32,13 @@ AGAIN_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class _Estimate:
-    """One row of catalogue.TABLES. Another `mark` means that rows came or went."""
+    """One row of catalogue.TABLES. Another `mark` means that rows came or went: by the server's statistics, which sessions
+    deliver late, and by the mark that the caller has."""
 
     size: int
     rows: int
     live: int
-    mark: tuple[int, ...]
+    mark: tuple[Hashable, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class _Exact:
 
     rows: int | None
     live: int
-    mark: tuple[int, ...]
+    mark: tuple[Hashable, ...]
     note: str = ""
 
 
@@ -89,7 +90,7 @@ class SourceCounter:
         try:
             async with asyncio.timeout(ROUND_TIMEOUT_S):
                 async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
-                    return await self._round(connection, tables)
+                    return await self._round(connection, tables, marks)
         except TimeoutError:
             raise SourceUnavailable(f"PostgreSQL does not answer within {ROUND_TIMEOUT_S:g} s") from None
         except psycopg.Error as error:
@@ -99,9 +100,9 @@ class SourceCounter:
         """Nothing is kept between rounds."""
 
     async def _round(
-        self, connection: psycopg.AsyncConnection, tables: Sequence[Table]
+        self, connection: psycopg.AsyncConnection, tables: Sequence[Table], marks: Mapping[str, Hashable]
     ) -> Round[SourceCount, SourceSeen]:
-        found, estimates = await self._tables(connection)
+        found, estimates = await self._tables(connection, marks)
         slot, ours = await self._look_at_slot(connection)
         wanted = {table.name: table for table in tables}
         self._exact = {name: exact for name, exact in self._exact.items() if name in wanted}
@@ -115,7 +116,9 @@ class SourceCounter:
         counts = {name: self._known(name, estimates.get(name), small=name in small) for name in wanted}
         return Round(counts, SourceSeen(found, slot, ours), counted)
 
-    async def _tables(self, connection: psycopg.AsyncConnection) -> tuple[dict[str, SourceTable], dict[str, _Estimate]]:
+    async def _tables(
+        self, connection: psycopg.AsyncConnection, marks: Mapping[str, Hashable]
+    ) -> tuple[dict[str, SourceTable], dict[str, _Estimate]]:
         version = connection.info.server_version
         wanted = {"publication": self._publication}
         try:
@@ -126,7 +129,7 @@ class SourceCounter:
         for schema, table, partition, published, size, estimate, live, mark in rows:
             name = f"{schema}.{table}"
             found[name] = SourceTable(schema, table, published, partition)
-            estimates[name] = _Estimate(size, max(estimate, 0), live, tuple(mark))
+            estimates[name] = _Estimate(size, max(estimate, 0), live, (*mark, marks.get(name)))
         return found, estimates
 
     async def _look_at_slot(self, connection: psycopg.AsyncConnection) -> tuple[Slot | None, bool]:

@@ -96,7 +96,8 @@ class Watch:
         sample = self._discovered(await self._ring.sample())
         source, target = self.source.latest, self.target.latest
         measures = self._history.add(sample, source)
-        self.source.want(sample.tables)
+        # The reader sees at once what PostgreSQL's statistics tell late.
+        self.source.want(sample.tables, {table.name: table.row_count for table in sample.tables})
         self.target.want(sample.tables, {name: table.last_sync_ms for name, table in measures.tables.items()})
         state = view(sample, measures, source, target)
         more = _Details(sample, measures, state)

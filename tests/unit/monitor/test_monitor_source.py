@@ -110,6 +110,16 @@ async def test_a_count_is_carried_on_and_made_anew_only_when_rows_came_or_went(s
         assert done.by_table["public.still"] == SourceCount(10, exact=True)
 
 
+async def test_the_callers_mark_is_a_reason_to_count_too(source_db):
+    async with await source_db.connect() as connection:
+        await connection.execute("CREATE TABLE a AS SELECT generate_series(1, 10) AS id")
+        counter = SourceCounter(source_db.url)
+        await wait_until(lambda: _settled(counter, [table("a")]))
+        done = await counter.round([table("a")], {"public.a": 7})
+        assert (done.counted, done.by_table["public.a"]) == (1, SourceCount(10, exact=True))
+        assert (await counter.round([table("a")], {"public.a": 7})).counted == 0
+
+
 async def _settled(counter: SourceCounter, tables: list[Table]) -> bool:
     return (await counter.round(tables, {})).counted == 0
 
