@@ -28,6 +28,7 @@ READS: dict[str, tuple[str, ...]] = {
         "batch_rows",
         "batch_bytes",
         "batch_interval_ms",
+        "coalesce_max_ms",
         "status_interval_s",
         *_MEASURED,
     ),
