@@ -165,6 +165,8 @@ async def test_a_wrong_starrocks_password(source_db: SourceDatabase, tmp_path: P
 
             error = await wait_until(refused, timeout=20, what="the loader is refused")
             assert "SINK_PASSWORD" in error
+            # Else the row could be there before the slot, and would not be in its stream.
+            await ring.streaming()
             assert "wrong-one" not in error + ring["loader"].log
             ring["loader"].kill()
             ring.environment["SINK_PASSWORD"] = "right-one"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import array
 import asyncio
 import fcntl
+import os
 import select
+import socket
 import termios
 from collections.abc import Iterator
 from typing import Self
@@ -22,8 +24,8 @@ from dbmazz_reader.protocol.coalescing import Coalescing
 from dbmazz_reader.protocol.kernel import complete_frames
 
 START_S = 30.0
-# How much is taken at most before others get their turn.
-GULP_BYTES = 1 << 20
+# How often libpq takes some at most before others get their turn: about 1 MB.
+GULP_ROUNDS = 64
 # TLS hands out what it has decrypted in portions; up to a record of it (16 kB) lies where FIONREAD does not look. libpq
 # takes at least 8 kB at a time.
 TLS_ROUNDS = 2
@@ -37,6 +39,8 @@ class ReplicationStream:
         self._coalescing = Coalescing(coalesce_max_s)
         self._pgconn = connection.pgconn
         self._loop = asyncio.get_running_loop()
+        # A second handle on libpq's socket, to ask after it.
+        self._socket = socket.socket(fileno=os.dup(self._pgconn.socket))
         self._more = False
         # The earliest time at which what `receive` gives can have come, of the event loop's clock.
         self.arrived_at = self._loop.time()
@@ -106,7 +110,7 @@ class ReplicationStream:
         told = False
         while True:
             waiting, now = self._kernel_bytes(), self._loop.time()
-            wait = 0.0 if self._more else self._coalescing.wait_s(now, waiting)
+            wait = 0.0 if self._more else self._coalescing.wait_s(now, waiting, self._room())
             # Told of something where there are no bytes: the end of the stream, which reading it will tell.
             if told or self._more or (waiting and not wait):
                 self.arrived_at = now if told else self._coalescing.arrived_at(now)
@@ -140,9 +144,11 @@ class ReplicationStream:
         libpq takes about 16 kB at a time. Its frames are given out before it takes more: to collect them all first would
         cost half as much again, for the memory goes cold and the garbage collector counts.
         """
-        pgconn, taken, rounds = self._pgconn, 0, TLS_ROUNDS if self._pgconn.ssl_in_use else 0
+        pgconn, taken = self._pgconn, 0
+        behind = TLS_ROUNDS if pgconn.ssl_in_use else 0
+        self._more = True
         try:
-            while True:
+            for _ in range(GULP_ROUNDS):
                 pgconn.consume_input()
                 frames, size, end = complete_frames(pgconn.get_copy_data)
                 if frames:
@@ -150,17 +156,14 @@ class ReplicationStream:
                 if end < 0:
                     raise self._ended(pgconn.get_result(), "reading the stream of PostgreSQL")
                 taken += size
-                if taken >= GULP_BYTES:
-                    break
                 if not self._kernel_bytes():
-                    if not rounds:
+                    if not behind:
+                        self._more = False
+                        self._coalescing.emptied(self._loop.time(), taken)
                         break
-                    rounds -= 1
+                    behind -= 1
         except psycopg.Error as error:
             raise source_error(error, "reading the stream of PostgreSQL") from None
-        self._more = taken >= GULP_BYTES
-        if not self._more:
-            self._coalescing.emptied(self._loop.time(), taken)
 
     def check_open(self) -> None:
         """SourceUnavailable when PostgreSQL has hung up, which nobody would notice while nothing is read."""
@@ -185,6 +188,7 @@ class ReplicationStream:
 
     async def close(self) -> None:
         """Ends the connection; PostgreSQL releases the slot when it notices."""
+        self._socket.close()
         await self._connection.close()
 
     async def _flush(self) -> None:
@@ -202,6 +206,10 @@ class ReplicationStream:
         waiting = array.array("i", [0])
         fcntl.ioctl(self._pgconn.socket, termios.FIONREAD, waiting)
         return waiting[0]
+
+    def _room(self) -> int:
+        """What the kernel's buffer holds by now; it grows by itself."""
+        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
     def _ended(self, result: pq.abc.PGresult | None, doing: str) -> SourceError:
         """Why the server ended the stream."""

@@ -7,9 +7,11 @@ read in gulps. Nothing lies there longer than a bound, and after silence the fir
 
 from __future__ import annotations
 
-# A gulp of this size costs hardly more per row than a larger one, and is well below what the kernel's buffers hold: a
-# walsender that finds them full would stand still.
+# A gulp of this size costs hardly more per row than a larger one.
 ENOUGH_BYTES = 128 << 10
+# The part of the kernel's buffer that is allowed to fill: the kernel counts more than a byte for a byte, and a walsender that
+# finds no room stands still. Waiting for more than there is room for would also mistake the stand-still for a slow stream.
+FILL = 1 / 8
 # Shorter waits than this are rounded up to it by epoll.
 SHORTEST_S = 0.001
 
@@ -30,17 +32,19 @@ class Coalescing:
         self._rate = size / elapsed
         self._empty_at = now
 
-    def wait_s(self, now: float, waiting: int) -> float:
-        """For how long to leave `waiting` bytes where they are; 0 to read them, or, when there are none, to wait for some.
+    def wait_s(self, now: float, waiting: int, room: int) -> float:
+        """For how long to leave `waiting` bytes where they are, in a buffer of `room`; 0 to read them, or, when there are
+        none, to wait for some.
 
         To be asked again afterwards. `max_s` after the socket was emptied the answer is 0.
         """
         left = self._empty_at + self.max_s - now
-        if left <= 0 or waiting >= ENOUGH_BYTES:
+        missing = min(ENOUGH_BYTES, room * FILL) - waiting
+        if left <= 0 or missing <= 0:
             return 0.0
-        if self._rate * left <= ENOUGH_BYTES - waiting:
+        if self._rate * left <= missing:
             return left
-        return min(left, max((ENOUGH_BYTES - waiting) / self._rate, SHORTEST_S))
+        return min(left, max(missing / self._rate, SHORTEST_S))
 
     def arrived_at(self, now: float) -> float:
         """The earliest time at which what is there now can have come."""
