@@ -251,6 +251,8 @@ def test_relations_that_share_a_place_are_told_apart(seed):
     pair = begun(shapes=shapes)
     frames = [xlog_data(1, write.insert(rng.choice(shapes)[0], [b"%d" % n])) for n in range(2000)]
     assert pair.run(frames) == ""
+    # The one that was asked for last is bound anew.
+    assert pair.run([xlog_data(1, write.insert(7, [b"last"]))]) == ""
     other = write.table(2, (1,), 7)
     pair.kernel.bind(7, kernel.PackedLane(99, other))
     pair.plain.bind(7, PlainLane(99, other))
