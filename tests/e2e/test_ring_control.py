@@ -222,7 +222,7 @@ async def test_a_paused_reader_drains_on_sigterm(source_db: SourceDatabase, make
 
 async def loads(ring: Ring, table: str) -> list[loader_pb2.LoadRecord]:
     stub = loader_pb2_grpc.LoaderServiceStub(ring.channel(ring["loader"]))
-    answer = await stub.ListLoads(loader_pb2.ListLoadsRequest(table=table), timeout=10)
+    answer = await stub.ListLoads(loader_pb2.ListLoadsRequest(table=table), timeout=10, wait_for_ready=True)
     return [load for load in answer.loads if load.row_count]
 
 
