@@ -224,7 +224,7 @@ async def test_a_paused_reader_drains_on_sigterm(source_db: SourceDatabase, make
 async def loads(ring: Ring, table: str) -> list[loader_pb2.LoadRecord]:
     stub = loader_pb2_grpc.LoaderServiceStub(ring.channel(ring["loader"]))
     try:
-        answer = await stub.ListLoads(loader_pb2.ListLoadsRequest(table=table), timeout=10)
+        answer = await stub.ListLoads(loader_pb2.ListLoadsRequest(table=table), timeout=10, wait_for_ready=True)
     except grpc.aio.AioRpcError as error:
         if error.code() is not grpc.StatusCode.NOT_FOUND:
             raise
