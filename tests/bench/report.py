@@ -93,7 +93,7 @@ def page(results: dict) -> str:
     data = json.dumps(series).replace("<", "\\u003c")
     return _PAGE.format(
         css=(vendor / "uPlot.min.css").read_text(),
-        library=(vendor / "uPlot.iife.min.js").read_text(),
+        library=(vendor / "uPlot.esm.js").read_text().replace("export { uPlot as default };", ""),
         data=data,
         table=table(results),
     )
@@ -107,8 +107,8 @@ _PAGE = """<!doctype html>
 <meta charset="utf-8"><title>dbmazz bench</title>
 <style>{css} body {{ font: 14px system-ui; margin: 2rem; }} pre {{ overflow-x: auto; }}</style>
 <h1>dbmazz bench</h1><pre>{table}</pre><div id="charts"></div>
-<script>{library}</script>
-<script>
+<script type="module">
+{library}
 for (const [name, points] of Object.entries({data})) {{
   const rate = points.map((point, n) => n ? (point.events - points[n - 1].events) / (point.t - points[n - 1].t) : null);
   new uPlot({{
