@@ -16,6 +16,8 @@ from dbmazz.errors import ConfigError, DbmazzError, reason_of
 from dbmazz.v1 import reader_pb2_grpc
 from google.protobuf.json_format import MessageToDict
 
+from dbmazz_cli.printable import printable
+
 # For calls that need no more than a look at the slot.
 QUICK_S = 15.0
 # What the caller got wrong; exit code 2, as for settings.
@@ -48,7 +50,7 @@ def show(answer: Any, lines: Callable[[Any], list[str]], *, as_json: bool) -> No
         document = MessageToDict(answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
         click.echo(json.dumps(document))
     else:
-        click.echo("\n".join(lines(answer)))
+        click.echo("\n".join(printable(line) for line in lines(answer)))
 
 
 def _failure(error: grpc.aio.AioRpcError, address: str, deadline_s: float) -> DbmazzError:

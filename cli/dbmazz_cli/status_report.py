@@ -10,6 +10,7 @@ from dbmazz_monitor.terminal.wording import millis, span
 from google.protobuf.json_format import MessageToDict
 
 from dbmazz_cli.inquiry import Answer, totals
+from dbmazz_cli.printable import printable
 
 _DOWN = ("DOWN", "STOPPED")
 
@@ -63,14 +64,7 @@ def lines(answers: list[Answer], now_s: float) -> list[str]:
         if answer.state in _DOWN:
             why = answer.error or answer.status.status.last_error or "it has given up"
             text.append(f"the {answer.service} at {answer.address} is down: {why}")
-    return [_harmless(line) for line in text]
-
-
-def _harmless(line: str) -> str:
-    """A table's name can hold what a terminal obeys: shown as escapes."""
-    if line.isprintable():
-        return line
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
+    return [printable(line) for line in text]
 
 
 def _process(status: types_pb2.ServiceStatus, now_s: float) -> str:

@@ -27,6 +27,8 @@ def drain(timeout: float, as_json: bool) -> int:
       dbmazz drain && ./copy-the-target.sh && dbmazz resume
       dbmazz drain --timeout 120 --json
     """
+    if timeout != timeout:  # NaN, which no range excludes
+        raise click.BadParameter("nan is no number of seconds", param_hint="--timeout")
     from dbmazz.v1 import reader_pb2
 
     from dbmazz_cli.controlling import QUICK_S, control, show

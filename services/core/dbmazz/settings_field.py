@@ -14,6 +14,8 @@ _SIZE = re.compile(r"(\d+)\s*(B|KB|MB|GB)?", re.IGNORECASE)
 _UNITS = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
 # A host name, an IPv4 address, or an IPv6 address in brackets; then a port.
 _ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
+# Whoever writes a login into an address that takes none has a password there.
+_LOGIN = re.compile(r"^([A-Za-z0-9+.-]+://)?.*@", re.DOTALL)
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
 
@@ -94,6 +96,8 @@ def shown(field: dataclasses.Field, value: Any) -> str:
         return "***"
     if isinstance(value, tuple):
         return ",".join(value)
+    if field.name.endswith("_url") or field.metadata["kind"] == "addresses":
+        return ",".join(_LOGIN.sub(r"\1***@", part) for part in str(value).split(","))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -7,6 +7,7 @@ columns may only be BOOLEAN, integers, VARCHAR, DATE or DATETIME, and VARBINARY 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
@@ -103,6 +104,15 @@ _ELEMENTS = {
     Codec.REAL: Codec.FLOAT,  # a double inside JSON, so no number is too large
     Codec.JSON: Codec.JSON,
 }
+
+
+_IMPOSSIBLE = re.compile(r"[`\x00-\x1f\x7f]")
+
+
+def impossible(name: str) -> bool:
+    """True for a name that StarRocks cannot have: it drops backticks, doubled or not, so that another object would be
+    meant, and a control character ends a header."""
+    return _IMPOSSIBLE.search(name) is not None
 
 
 def target_table_name(schema: str, table: str) -> str:

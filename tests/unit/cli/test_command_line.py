@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from dbmazz_cli.__main__ import main
 from dbmazz_cli.command import dbmazz
+from dbmazz_cli.printable import printable
 
 SERVICES = ["reader", "transformer", "loader", "checkpoint", "monitor"]
 COMMANDS = ["demo", "run", "status", "pause", "resume", "drain", "reload", "config", "sandbox", "traffic", *SERVICES]
@@ -161,3 +162,14 @@ def test_a_service_command_imports_only_its_service(name: str, tmp_path: Path) -
     assert f"dbmazz_{name}" in loaded
     assert loaded.isdisjoint({f"dbmazz_{other}" for other in SERVICES if other != name})
     assert heavy_in(loaded, tmp_path) <= USED.get(name, set())
+
+
+def test_a_timeout_that_is_no_number(tmp_path: Path) -> None:
+    answer = command("drain", "--timeout", "nan", directory=tmp_path)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert "nan is no number of seconds" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_what_a_terminal_would_obey_is_escaped() -> None:
+    assert printable("new\nline\x1b[31mred \u202egnp.exe 📦") == "new\\nline\\x1b[31mred \\u202egnp.exe 📦"

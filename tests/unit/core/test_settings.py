@@ -191,6 +191,21 @@ def test_secrets_are_hidden_for_people_and_in_errors(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "text", "shown"),
+    [
+        ("SINK_URL", "http://me:hunter2@h:8030,https://me:hun/ter2@g:8030", "http://***@h:8030,https://***@g:8030"),
+        ("CHECKPOINT_URL", "postgresql://me:hunter2@h/d", "postgresql://***@h/d"),
+        ("READER_ADDRESS", "me:hunter2@h:1", "***@h:1"),
+        ("SINK_URL", "http://h:8030", "http://h:8030"),
+        ("SINK_USER", "me@team", "me@team"),
+    ],
+)
+def test_a_login_where_none_belongs_is_hidden(name, text, shown):
+    field = next(field for field in FIELDS if field.name == name.lower())
+    assert settings_field.shown(field, text) == shown
+
+
+@pytest.mark.parametrize(
     "name", [field.name for field in FIELDS if "password" in field.name or field.name == "source_url"]
 )
 def test_whatever_can_hold_a_password_is_declared_secret(name):

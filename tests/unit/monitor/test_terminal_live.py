@@ -189,6 +189,14 @@ async def test_a_part_that_is_down_is_exit_code_1(fakes: FakeRing, tmp_path: Pat
     assert "Down: loader" in answer.stdout
 
 
+async def _no_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """As a gRPC port answers to HTTP/1."""
+    await reader.read(1 << 16)
+    writer.write(b"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x05\x00\x00\x40\x00\r\n\r\n")
+    await writer.drain()
+    writer.close()
+
+
 async def test_who_is_no_monitor_is_told_in_one_line(tmp_path: Path, unused_tcp_port: int):
     answer = await once("--once", "--url", f"http://me:hunter2@127.0.0.1:{unused_tcp_port}", directory=tmp_path)
     assert (answer.returncode, answer.stdout) == (1, "")
@@ -203,6 +211,12 @@ async def test_who_is_no_monitor_is_told_in_one_line(tmp_path: Path, unused_tcp_
     assert answer.returncode == 1
     assert answer.stderr.startswith(f"dbmazz: http://127.0.0.1:{port} is not the page of a monitor")
     assert answer.stderr.count("\n") == 1
+    server = await asyncio.start_server(_no_http, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        answer = await once("--once", "--url", f"http://127.0.0.1:{port}", directory=tmp_path)
+    assert (answer.returncode, answer.stderr.count("\n")) == (1, 1)
+    assert answer.stderr.startswith(f"dbmazz: http://127.0.0.1:{port} does not speak HTTP")
 
 
 async def _other(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -185,3 +185,19 @@ def test_session_settings_win_over_those_of_the_url():
         with pytest.raises(ConfigError, match="SOURCE_URL") as caught:
             parse(url)
         assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["b`t", "new\nline", "esc\x1b[31m"])
+def test_names_that_the_target_cannot_have(name):
+    """Taken in, such a table would be parked for good, and the slot with it."""
+    existing = [user_table("a"), user_table(name)]
+    chosen, warnings = select_tables(existing, ("public.*",))
+    assert [t.name for t in chosen] == ["a"]
+    assert "holds a backtick or a control character" in warnings[0]
+    assert warnings[0].isprintable()
+    with pytest.raises(SourceError, match="Rename it in the source"):
+        select_tables(existing, (f"public.{name}",))
+    with pytest.raises(SourceError, match=r"table public.*backtick or a control"):
+        check_tables([replace(ORDERS, name=name)], "pub")
+    with pytest.raises(SourceError, match=r"column .* of public\.orders holds a backtick"):
+        check_tables([replace(ORDERS, columns=(*ORDERS.columns, replace(ORDERS.columns[0], name=name)))], "pub")

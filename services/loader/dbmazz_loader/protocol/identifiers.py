@@ -7,10 +7,9 @@ from collections.abc import Iterable
 
 from dbmazz.errors import TargetError
 from dbmazz.relation import Relation
-from dbmazz.target import AUDIT_COLUMNS, Codec, target_table_name, target_type
+from dbmazz.target import AUDIT_COLUMNS, Codec, impossible, target_table_name, target_type
 
 _LONGEST = 1024
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # StarRocks' rule for columns; it has none for tables.
 _NOT_IN_COLUMNS = re.compile(r"[=<>!*]")
 _RESERVED = frozenset({"__op", "__row", "___count___"})
@@ -24,7 +23,7 @@ class BadName(TargetError):
 def quoted(name: str) -> str:
     """A name in backticks. One that holds a backtick is refused: StarRocks drops it, doubled or not, so that another
     object would be meant."""
-    if "`" in name or _CONTROL.search(name):
+    if impossible(name):
         raise BadName(
             f"the name {name!r} holds a backtick or a control character, which StarRocks cannot have",
             "Rename it in the source, or leave the table out of TABLES",

@@ -78,7 +78,7 @@ def _plain(supply: Supply, options: Options) -> str:
     look = look_of(sys.stdout.encoding, os.environ, options)
     shown = Shown(supply.figures.state, list(supply.figures.points), supply.trouble)
     on_terminal = sys.stdout.isatty()
-    width = None if on_terminal or os.environ.get("COLUMNS", "").isdigit() else _WIDTH
+    width = None if on_terminal or os.environ.get("COLUMNS", "").strip("0").isdigit() else _WIDTH
     console = Console(file=io.StringIO(), width=width, force_terminal=on_terminal, no_color=None)
     console.print(snapshot(shown, console.width, look))
     text = console.file.getvalue()

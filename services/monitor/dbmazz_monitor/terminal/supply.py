@@ -89,6 +89,11 @@ class Following:
                 try:
                     await self._follow(session, backoff, changed)
                     self.trouble = f"{self._shown} has ended the stream"
+                except aiohttp.ClientResponseError:
+                    raise Refused(
+                        f"{self._shown} does not speak HTTP",
+                        "Give the address that `dbmazz monitor` announces, like http://127.0.0.1:8080",
+                    ) from None
                 except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
                     self.trouble = f"{self._shown} does not answer ({_why(error)})"
                 changed()

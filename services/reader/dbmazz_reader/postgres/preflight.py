@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from dbmazz.errors import ConfigError, SourceError
 from dbmazz.relation import ReplicaIdentity
-from dbmazz.target import target_table_name
+from dbmazz.target import impossible, target_table_name
 
 from dbmazz_reader.postgres.catalogue import ServerInfo, UserTable
 from dbmazz_reader.postgres.names import is_pattern, matches, quote_table
@@ -57,6 +57,8 @@ def select_tables(existing: Sequence[UserTable], words: Sequence[str]) -> tuple[
 
 
 def _unusable(table: UserTable) -> SourceError | None:
+    if impossible(table.qualified_name):
+        return _no_name(table.qualified_name, "table")
     if table.persistence == "u":
         return SourceError(
             f"table {table.qualified_name} is UNLOGGED, so its changes are not in the WAL",
@@ -121,6 +123,11 @@ def check_tables(tables: Sequence[Table], publication: str) -> None:
 def _table_problem(table: Table) -> SourceError | None:
     if table.replica_identity is ReplicaIdentity.NOTHING:
         return _no_identity(table)
+    if impossible(table.qualified_name):
+        return _no_name(table.qualified_name, "table")
+    for column in table.columns:
+        if impossible(column.name):
+            return _no_name(f"{column.name} of {table.qualified_name}", "column")
     key = table.key(table.replica_identity)
     if not key:
         return no_key(table)
@@ -130,6 +137,14 @@ def _table_problem(table: Table) -> SourceError | None:
             "Add the key columns to the column list with ALTER PUBLICATION ... SET TABLE",
         )
     return None
+
+
+def _no_name(name: str, what: str) -> SourceError:
+    escaped = name.encode("unicode_escape").decode()
+    return SourceError(
+        f"{what} {escaped} holds a backtick or a control character, which StarRocks cannot have in a name",
+        "Rename it in the source, or leave it out of TABLES and the publication",
+    )
 
 
 def _no_identity(table: Table | UserTable) -> SourceError:
