@@ -123,11 +123,15 @@ async def test_postgresql_that_comes_late(source_db: SourceDatabase, make_ring: 
     error = await wait_until(retrying, timeout=20, what="the reader retries")
     assert f"127.0.0.1:{port}" in error or str(port) in error
     assert ring["reader"].running
+    # With its table from elsewhere: the reader can be there the moment it listens, and a database without one is refused.
+    server = EmbeddedPostgres(tmp_path / "late", fast=True)
+    await asyncio.to_thread(server.start)
+    async with await psycopg.AsyncConnection.connect(server.url, autocommit=True) as connection:
+        await connection.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    await asyncio.to_thread(server.stop)
     server = EmbeddedPostgres(tmp_path / "late", port=port, fast=True)
     await asyncio.to_thread(server.start)
     try:
-        async with await psycopg.AsyncConnection.connect(server.url, autocommit=True) as connection:
-            await connection.execute("CREATE TABLE t (id int PRIMARY KEY)")
         await ring.streaming(timeout=40)
     finally:
         ring["reader"].kill()
