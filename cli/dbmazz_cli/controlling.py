@@ -13,10 +13,9 @@ from dbmazz.calling import open_channel
 from dbmazz.config import Settings, load_settings
 from dbmazz.control import bearer
 from dbmazz.errors import ConfigError, DbmazzError, reason_of
+from dbmazz.printable import printable
 from dbmazz.v1 import reader_pb2_grpc
 from google.protobuf.json_format import MessageToDict
-
-from dbmazz_cli.printable import printable
 
 # For calls that need no more than a look at the slot.
 QUICK_S = 15.0

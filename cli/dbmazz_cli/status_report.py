@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from dbmazz.printable import printable
 from dbmazz.telemetry import LatencyHistogram
 from dbmazz.v1 import reader_pb2, transformer_pb2, types_pb2
 from dbmazz_monitor.terminal.wording import millis, span
 from google.protobuf.json_format import MessageToDict
 
 from dbmazz_cli.inquiry import Answer, totals
-from dbmazz_cli.printable import printable
 
 _DOWN = ("DOWN", "STOPPED")
 

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from dbmazz.printable import printable
 from dbmazz_cli.__main__ import main
 from dbmazz_cli.command import dbmazz
-from dbmazz_cli.printable import printable
 
 SERVICES = ["reader", "transformer", "loader", "checkpoint", "monitor"]
 COMMANDS = ["demo", "run", "status", "pause", "resume", "drain", "reload", "config", "sandbox", "traffic", *SERVICES]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Literal
 
+from dbmazz.printable import printable
 from rich.text import Text
 
 # Level -> style. Never colour alone: each level has a mark and a word, too.
@@ -74,8 +75,7 @@ class Look:
 @lru_cache(maxsize=8192)
 def harmless(text: str, encoding: str = "") -> str:
     """Control characters, escapes, marks of direction and the like, and what `encoding` does not have, as escapes."""
-    if not text.isprintable():
-        text = "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+    text = printable(text)
     if encoding and not text.isascii():
         text = text.translate(_PLAIN).encode(encoding, "backslashreplace").decode(encoding)
     return text

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from dbmazz.errors import ConfigError, SourceError
+from dbmazz.printable import printable
 from dbmazz.relation import ReplicaIdentity
 from dbmazz.target import impossible, target_table_name
 
@@ -140,9 +141,8 @@ def _table_problem(table: Table) -> SourceError | None:
 
 
 def _no_name(name: str, what: str) -> SourceError:
-    escaped = name.encode("unicode_escape").decode()
     return SourceError(
-        f"{what} {escaped} holds a backtick or a control character, which StarRocks cannot have in a name",
+        f"{what} {printable(name)} holds a backtick or a control character, which StarRocks cannot have in a name",
         "Rename it in the source, or leave it out of TABLES and the publication",
     )
 

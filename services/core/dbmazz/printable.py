@@ -1,4 +1,4 @@
-"""Text from elsewhere on a terminal."""
+"""Text from elsewhere, for terminals and messages."""
 
 from __future__ import annotations
 
