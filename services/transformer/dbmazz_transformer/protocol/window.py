@@ -35,7 +35,7 @@ class WindowLimits:
 
 @dataclass(slots=True)
 class Window:
-    """Batches of one relation. `first_time` is when the first was added, `last_time` when the last was, in the caller's clock."""
+    """Batches of one relation. `first_time` and `last_time` are when the first and the last came, in the caller's clock."""
 
     relation: Relation | None
     first_time: float
