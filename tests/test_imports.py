@@ -39,10 +39,7 @@ IO_CORE = ("dbmazz.serving.", "dbmazz.calling.", "dbmazz.process.", "dbmazz.conf
 PURE = {"dbmazz.telemetry.LatencyHistogram"}
 CLOCK = re.compile(r"\b(datetime|date)\.(now|utcnow|today)$")
 # Polls of a synchronous start-up, each with a deadline.
-SLEEPERS = {
-    *("dbmazz_sandbox/postgres/cluster.py", "dbmazz_sandbox/postgres/server.py"),
-    "tests/bench/reader_backlog.py",  # keeps a rate, and measures over a time
-}
+SLEEPERS = {"dbmazz_sandbox/postgres/cluster.py", "dbmazz_sandbox/postgres/server.py"}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench import drains, report, steady
+from tests.bench import drains, kernels, report, steady
 from tests.bench.stack import Stack, running
 from tests.bench.workloads import WORKLOADS
 
@@ -27,15 +27,17 @@ STEADY: dict[str, tuple[float, dict[str, str]]] = {
     "steady_10": (10, {}),
     "rest": (0, {}),
 }
+KERNELS = "kernels"
+NAMES = (*WORKLOADS, *STEADY, KERNELS)
 
 
 def main() -> int:
     """Exit code 1 when something fell behind the kept baseline."""
     options = _options()
-    names = options.only.split(",") if options.only else [*WORKLOADS, *STEADY]
-    unknown = [name for name in names if name not in WORKLOADS and name not in STEADY]
+    names = options.only.split(",") if options.only else list(NAMES)
+    unknown = [name for name in names if name not in NAMES]
     if unknown:
-        print(f"no bench is called {', '.join(unknown)}; there are {', '.join([*WORKLOADS, *STEADY])}", file=sys.stderr)
+        print(f"no bench is called {', '.join(unknown)}; there are {', '.join(NAMES)}", file=sys.stderr)
         return 2
     if sys.platform != "linux":
         print("the bench reads CPU times from /proc, which only Linux has", file=sys.stderr)
@@ -52,7 +54,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--only", default="", help="names, separated by commas: " + ", ".join([*WORKLOADS, *STEADY]))
+    parser.add_argument("--only", default="", help="names, separated by commas: " + ", ".join(NAMES))
     parser.add_argument("--repeats", type=int, default=3, help="drains of each workload; medians are shown")
     parser.add_argument("--scale", type=float, default=1.0, help="size of the backlogs")
     parser.add_argument("--seconds", type=float, default=30.0, help="length of each steady load")
@@ -68,6 +70,9 @@ async def _run(directory: Path, names: list[str], options: argparse.Namespace) -
     with running(directory, null_target=options.target == "null") as stack:
         results["postgres"] = stack.postgres.major
         for name in names:
+            if name == KERNELS:
+                results[name] = await kernels.bench(directory, _progress)
+                continue
             results[name] = await _bench(stack, name, options)
             print(report.line(name, results[name]), flush=True)
     results["seconds"] = round(time.time() - started)

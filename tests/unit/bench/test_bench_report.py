@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bench import report
+from tests.bench import kernels, report
 
 
 def drained(ratio: float, cpu_ratio: float | None) -> dict:
@@ -49,3 +49,31 @@ def test_table_has_a_row_for_each_result() -> None:
     text = report.table({"target": "null", "W1": drained(2.0, 0.8), "steady_3000": steady})
     assert "| W1 | 100,000 | 90,000 | 2.00 | 1.25 " in text
     assert "| steady_3000 | 3,000 | 21.5 | 140 | - | - | - | 200 |" in text
+
+
+def measured(name: str, of: str, workload: str, seconds: float) -> dict:
+    extra = {"of": of, "workload": workload, "rows": 10_000}
+    return {"name": f"{name}[{workload}]", "extra_info": extra, "stats": {"median": seconds}}
+
+
+def kernel_figures(seconds: float) -> dict:
+    runs = [
+        measured("test_reader_kernel", "reader", "W1", seconds),
+        measured("test_reader_reference", "reader", "W1", 0.1),
+        measured("test_transformer_kernel", "transformer", "W1", seconds),
+        measured("test_transformer_reference", "transformer", "W1", 0.05),
+    ]
+    return {"kernels": kernels.summary({"benchmarks": runs})}
+
+
+def test_kernels_are_compared_by_their_ratio_to_the_reference() -> None:
+    kept = kernel_figures(0.001)
+    assert kept["kernels"]["reader"]["W1"] == {
+        "us_per_row": 0.1,
+        "reference_us_per_row": 10.0,
+        "ratio_to_reference": 100.0,
+    }
+    assert report.fallen(kernel_figures(0.0016), kept) == []
+    assert len(report.fallen(kernel_figures(0.0018), kept)) == 2
+    assert report.fallen({"W1": drained(2.0, 0.8)}, kept) == [], "the kernels were not asked for"
+    assert "| W1 | 0.1 | 10 | 100 | 0.1 | 5 | 50 |" in report.table(kept)

@@ -1,27 +1,21 @@
-"""What the transformer's kernel costs per row, beside the plain reference: `python -m tests.bench.kernels_transformer`.
+"""The bench's workloads as messages in memory, for the kernels alone: windows of 10,000 rows in batches of 1,000.
 
-Windows of 10,000 rows in batches of 1,000, shaped as the bench's workloads are: W1 inserts in transactions of 500, W2 inserts,
-updates and deletes 60/30/10 in transactions of 10, W3 the same with full images of the deleted rows, W4 updates that do not
-carry their TOAST value, W5 rows of 100 columns, W6 a hundred keys updated for ever, and single-row transactions. CPU time in
-µs per row, medians; kernel and reference take turns. `decode` is protobuf's part: from the message's bytes to a ChangeBatch.
+W1 inserts in transactions of 500, W2 inserts, updates and deletes 60/30/10 in transactions of 10, W3 the same with full
+images of the deleted rows, W4 updates that do not carry their TOAST value, W5 rows of 100 columns, W6 a hundred keys
+updated for ever, and single-row transactions.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
-import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dbmazz.relation import Column, Relation, ReplicaIdentity
 from dbmazz.v1 import change_pb2
-from dbmazz_transformer.protocol import kernel
 from dbmazz_transformer.protocol.layout import Layout, make_layout
-from dbmazz_transformer.protocol.plan import COMMIT_RUNS
 
-from tests.reference.transformer.windows import by_reference
+from tests.unit.reader.pgoutput_messages import UNCHANGED, begin, commit, delete, insert, update, xlog_data
 from tests.unit.transformer.transformer_world import (
     ABSENT,
     DELETE,
@@ -54,10 +48,11 @@ ORDERS = {
 
 @dataclass(frozen=True)
 class Workload:
-    """One window's batches, as messages."""
+    """One window: its batches as the transformer gets them, and its CopyData frames as the reader does."""
 
     layout: Layout
     batches: list[change_pb2.ChangeBatch]
+    frames: list[bytes]
 
 
 def layout_with(types: dict[str, int]) -> Layout:
@@ -95,7 +90,26 @@ def packed(layout: Layout, changes: Iterator[tuple[int, tuple]], transaction: in
     ]
     source = layout.relation
     batches = [EventBatch(at // BATCH + 1, tuple(rows[at : at + BATCH])) for at in range(0, len(rows), BATCH)]
-    return Workload(layout, [to_proto(source, batch) for batch in batches])
+    return Workload(layout, [to_proto(source, batch) for batch in batches], list(copied(source, rows, transaction)))
+
+
+def copied(source: Relation, rows: list[Event], transaction: int) -> Iterator[bytes]:
+    """The frames that give these rows; a delete whose image lacks columns carries its key alone."""
+    for at in range(0, len(rows), transaction):
+        lsn = rows[at].commit_lsn
+        yield xlog_data(lsn, begin(lsn))
+        for row in rows[at : at + transaction]:
+            values = [UNCHANGED if value is ABSENT else value for value in row.values]
+            if row.op == INSERT:
+                change = insert(source.relation_id, values)
+            elif row.op == UPDATE:
+                change = update(source.relation_id, values)
+            elif UNCHANGED in values:
+                change = delete(source.relation_id, key=[None if value is UNCHANGED else value for value in values])
+            else:
+                change = delete(source.relation_id, old=values)
+            yield xlog_data(lsn, change)
+        yield xlog_data(lsn, commit(lsn, lsn + 50))
 
 
 def inserts(rng: random.Random) -> Iterator[tuple[int, tuple]]:
@@ -143,51 +157,3 @@ def workloads(rng: random.Random) -> dict[str, Workload]:
         "W6": packed(orders, hot(rng), 10),
         "single": packed(orders, mixed(rng, full=False), 1),
     }
-
-
-def microseconds(work: Callable[[], object]) -> tuple[float, object]:
-    start = time.process_time()
-    result = work()
-    return (time.process_time() - start) * 1e6 / ROWS, result
-
-
-def kernel_steps(workload: Workload, messages: list[bytes]) -> dict[str, float]:
-    """Each step by itself, in the order of the path."""
-    columns = len(workload.layout.columns)
-    writer = kernel.Writer(workload.layout.columns)
-    keys, non_key = workload.layout.relation.key_indices, workload.layout.non_key_bitmap
-    decode, batches = microseconds(lambda: [change_pb2.ChangeBatch.FromString(message) for message in messages])
-    check, rows = microseconds(lambda: [kernel.Rows(batch, columns) for batch in batches])
-    fold, folded = microseconds(lambda: kernel.fold(rows, keys, non_key_bitmap=non_key, soft_delete=True))
-    encode, bodies = microseconds(lambda: [writer.encode(group, TAILS) for group in folded.groups])
-    runs, _ = microseconds(lambda: [group.commit_runs(COMMIT_RUNS) for group in folded.groups])
-    size = sum(len(body) for body, _ in bodies)
-    return {"decode": decode, "check": check, "fold": fold, "encode": encode, "runs": runs, "bytes": size / ROWS}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--reference-rounds", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    print(f"µs per row, {ROWS} rows, medians of {options.rounds} (reference: {options.reference_rounds})")
-    print("| | decode | check | fold, group | encode | commit runs | kernel | reference | times | body B/row |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
-    for name, workload in workloads(random.Random(options.seed)).items():
-        messages = [batch.SerializeToString() for batch in workload.batches]
-        steps, references = [], []
-        for number in range(options.rounds):
-            steps.append(kernel_steps(workload, messages))
-            if number < options.reference_rounds:
-                references.append(microseconds(lambda: by_reference(workload.batches, workload.layout, TAILS))[0])  # noqa: B023
-        middle = {key: statistics.median(step[key] for step in steps) for key in steps[0]}
-        total = middle["check"] + middle["fold"] + middle["encode"] + middle["runs"]
-        reference = statistics.median(references)
-        figures = [*(middle[key] for key in ("decode", "check", "fold", "encode", "runs")), total, reference]
-        cells = " | ".join(f"{figure:.3f}" for figure in figures)
-        print(f"| {name} | {cells} | {reference / total:.0f} | {middle['bytes']:.0f} |")
-
-
-if __name__ == "__main__":
-    main()
