@@ -103,6 +103,58 @@ def test_hostile_batches(seed, share):
     assert done, "and something must get through"
 
 
+MILLION = 1_000_000
+WORDS = tuple(struct.pack("<i", number) for number in NUMBERS)
+
+
+def quickly_bent(chance: int, value: bytes) -> bytes:
+    """One thing wrong."""
+    at = (chance >> 32) % (len(value) + 1)
+    match chance & 3:
+        case 0:
+            return value[:at]
+        case 1:
+            at &= -4
+            return value[:at] + WORDS[(chance >> 2) % len(WORDS)] + value[at + 4 :]
+        case 2:
+            return value[:at] + b"\xff" * (chance >> 2 & 7) + value[at:]
+    damaged = bytearray(value or b"\0")
+    damaged[at % len(damaged)] ^= 1 << (chance >> 2 & 7)
+    return bytes(damaged)
+
+
+@pytest.mark.timeout(600)
+def test_a_million_mutated_batches(seed):
+    """Without the reference beside it: each is refused by name, with its place, or written as JSON, a line for each row."""
+    rng = random.Random(f"million {seed}")
+    refused = written = 0
+    while refused + written < MILLION:
+        layout, values = random_layout(rng, rng.choice((1, 2, 3, 5, 9, 65)))
+        relation, columns = layout.relation, len(layout.relation.columns)
+        writer = kernel.Writer(layout.columns)
+        batches = [batch for batch in random_window(rng, layout, values) if 0 < batch.row_count <= 5]
+        for batch in batches:
+            for _ in range(MILLION // 100):
+                chance = rng.getrandbits(64)
+                name = FIELDS[(chance >> 8) % len(FIELDS)]
+                kept = getattr(batch, name)
+                setattr(batch, name, quickly_bent(chance, kept))
+                try:
+                    rows = kernel.Rows(batch, columns)
+                    folded = kernel.fold(
+                        [rows], relation.key_indices, non_key_bitmap=layout.non_key_bitmap, soft_delete=True
+                    )
+                    lines = sum(writer.encode(group, TAILS)[0].count(b"\n") for group in folded.groups)
+                except (WireError, EncodeError):
+                    refused += 1
+                else:
+                    written += 1
+                    assert lines == sum(group.row_count for group in folded.groups) <= batch.row_count
+                setattr(batch, name, kept)
+    assert refused > MILLION * 0.2
+    assert written > MILLION * 0.02
+
+
 def small_batch(*cells: tuple[bytes, bytes]) -> change_pb2.ChangeBatch:
     source = layout_with([column_of("id", 23, 1), column_of("body", 25)]).relation
     return to_proto(source, EventBatch(1, tuple(Event(INSERT, cell, 7) for cell in cells)))
