@@ -7,7 +7,7 @@ queries never wait for loads. What a call committed survives SIGKILL (DuckDB wri
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -161,13 +161,20 @@ class Store:
 
     def apply(self, write: Write, batch: Batch, transaction: Transaction | None, finished: float) -> int:
         """Publish one load, all or nothing, together with its label. Returns the number of rows written."""
+        return self.apply_all([(write, batch)], transaction, finished)
+
+    def apply_all(
+        self, changes: Sequence[tuple[Write, Batch]], transaction: Transaction | None, finished: float
+    ) -> int:
+        """Publish the loads of one transaction, of several tables if need be: all or nothing, with its label."""
         changed = 0
         with self.transaction() as cursor:
-            for name, columns in batch.relations():
-                cursor.register(name, columns)
-            for sql in statements(write, batch):
-                rows = cursor.execute(sql).fetchall()
-                changed += int(rows[0][0]) if rows else 0
+            for write, batch in changes:
+                for name, columns in batch.relations():
+                    cursor.register(name, columns)
+                for sql in statements(write, batch):
+                    rows = cursor.execute(sql).fetchall()
+                    changed += int(rows[0][0]) if rows else 0
             if transaction is not None:
                 cursor.execute(
                     "INSERT INTO sandbox.transactions VALUES (?, ?, ?, ?)",

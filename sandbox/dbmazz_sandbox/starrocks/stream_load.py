@@ -13,12 +13,10 @@ from dbmazz_sandbox.starrocks.cluster import Cluster, utc_now
 from dbmazz_sandbox.starrocks.errors import LabelExists, LoadError
 from dbmazz_sandbox.starrocks.faults import Fault
 from dbmazz_sandbox.starrocks.labels import State, Transaction
-from dbmazz_sandbox.starrocks.protocol.fold import Batch, fold, key_too_long
-from dbmazz_sandbox.starrocks.protocol.headers import LoadHeaders, check_timeout, read_early, read_headers
-from dbmazz_sandbox.starrocks.protocol.plan import Plan, make_plan
+from dbmazz_sandbox.starrocks.protocol.headers import check_timeout, read_early
+from dbmazz_sandbox.starrocks.protocol.load import LoadPlan, Scan, change_of, check_rows, plan_load
 from dbmazz_sandbox.starrocks.protocol.reply import Reply
-from dbmazz_sandbox.starrocks.protocol.rows import LoadedRows, read_rows
-from dbmazz_sandbox.starrocks.protocol.upsert import Write, default_value
+from dbmazz_sandbox.starrocks.protocol.rows import LoadedRows
 
 log = structlog.get_logger("dbmazz.sandbox.starrocks")
 TOO_MANY_VERSIONS = (
@@ -45,8 +43,7 @@ class StreamLoad:
         self.lost = False
         self.timeout = 600
         self._transaction: Transaction | None = None
-        self._plan: Plan
-        self._parsed: LoadHeaders
+        self._plan: LoadPlan
 
     @property
     def table(self) -> str:
@@ -68,9 +65,7 @@ class StreamLoad:
         check_timeout(early.timeout)
         self._transaction = cluster.labels.begin(reply.database, reply.label, cluster.now())
         reply.txn_id = self._transaction.ident
-        self._parsed = read_headers(self._headers, early)
-        negative = self._headers.get("negative", "").lower() == "true"
-        self._plan = make_plan(table, self._parsed, negative=negative)
+        self._plan = plan_load(table, self._headers, early, cluster.version)
 
     async def finish(self, body: bytes) -> None:
         """Read, convert and publish. Raises LoadError."""
@@ -79,35 +74,20 @@ class StreamLoad:
         rejected = faults.take(Fault.REJECT_ROWS, self.table)
         rows = await self._cluster.load(lambda: self._read(body, rejected.rows if rejected else 0))
         self.reply.read_ms = _ms(at)
-        self.reply.total, self.reply.loaded, self.reply.filtered = rows.total, rows.loaded, rows.filtered
+        self.reply.total, self.reply.loaded = rows.total, rows.loaded
+        self.reply.filtered, self.reply.unselected = rows.filtered, rows.unselected
         if rows.error_log:
             self.reply.error_url = self._keep_error_log(rows)
-        self._check(rows)
+        check_rows(self._plan, rows, empty_is_error=self._cluster.settings["empty_load_as_error"] == "true")
         await faults.wait_while_stalled(self.table)
         if faults.take(Fault.TOO_MANY_VERSIONS, self.table):
-            raise LoadError(TOO_MANY_VERSIONS.format(tablet=self._plan.table.ident + 1))
+            raise LoadError(TOO_MANY_VERSIONS.format(tablet=self._plan.tablet))
         await self._commit(rows)
 
     def _read(self, body: bytes, reject: int) -> LoadedRows:
-        return read_rows(self._plan, body, strip_outer_array=self._parsed.strip_outer_array, strict=self._parsed.strict,
-                         prefix=self._cluster.version.parse_prefix, now=utc_now(), reject=reject)  # fmt: skip
-
-    def _check(self, rows: LoadedRows) -> None:
-        plan = self._plan
-        tablet = plan.table.ident + 1
-        if rows.deleted is not None and plan.condition is not None:
-            raise LoadError(f"memtable of tablet {tablet} delete with condition column {plan.condition.name}")
-        if rows.loaded and plan.table.primary and key_too_long(plan.table.key_columns, rows.columns):
-            raise LoadError("primary key size exceed the limit.")
-        if plan.partial and plan.table.sort_key and not (rows.deleted and all(rows.deleted)):
-            written = {column.name.lower() for column in plan.written}
-            if not written.issuperset(name.lower() for name in plan.table.sort_key):
-                raise LoadError("partial update on table with sort key must provide all sort key columns")
-        selected = rows.total - self.reply.unselected
-        if selected and rows.filtered / selected > self._parsed.max_filter_ratio:
-            raise LoadError("too many filtered rows")
-        if not rows.loaded and self._cluster.settings["empty_load_as_error"] == "true":
-            raise LoadError(self._cluster.version.empty_load)
+        scan = Scan(self._plan, utc_now(), reject)
+        scan.feed(body)
+        return scan.finish()
 
     async def _commit(self, rows: LoadedRows) -> None:
         cluster, plan, at = self._cluster, self._plan, time.monotonic()
@@ -117,17 +97,13 @@ class StreamLoad:
             if cluster.catalog.get(plan.table.database, plan.table.name) is not plan.table:
                 raise LoadError(
                     "Fail to get tablet, perhaps this table is doing schema change, or it has already been deleted. "
-                    f"Please try again. tablet_id={plan.table.ident + 1}"
+                    f"Please try again. tablet_id={plan.tablet}"
                 )
             assert self._transaction is not None
             transaction, finished = self._transaction, cluster.now()
-            fills = tuple((column, default_value(column, utc_now())) for column in plan.missing)
-            write = Write(plan.table, fills, plan.partial, plan.condition)
-            keys = plan.table.key_columns if plan.table.primary else ()
 
             def publish() -> None:
-                batch = fold(rows.columns, keys, rows.deleted, plan.condition) if rows.loaded else Batch({}, {})
-                cluster.store.apply(write, batch, transaction, finished)
+                cluster.store.apply_all([change_of(plan, rows, utc_now())], transaction, finished)
 
             await self._publish(cluster.start(publish), transaction)
         self.reply.publish_ms = _ms(at)

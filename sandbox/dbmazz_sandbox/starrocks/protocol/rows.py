@@ -26,13 +26,33 @@ class LoadedRows:
 
     total: int = 0
     filtered: int = 0
+    unselected: int = 0  # by the header `where`
     columns: dict[Column, Sequence[Any]] = field(default_factory=dict)
     deleted: Sequence[bool] | None = None
     error_log: list[str] = field(default_factory=list)
 
     @property
     def loaded(self) -> int:
-        return self.total - self.filtered
+        return self.total - self.filtered - self.unselected
+
+
+def merged(parts: Sequence[LoadedRows]) -> LoadedRows:
+    """The rows of several bodies of one load, in order."""
+    if len(parts) == 1:
+        return parts[0]
+    out = LoadedRows()
+    filled = [part for part in parts if part.loaded]
+    for part in parts:
+        out.total += part.total
+        out.filtered += part.filtered
+        out.unselected += part.unselected
+        out.error_log += part.error_log
+    del out.error_log[ERROR_LOG_LINES:]
+    if filled:
+        out.columns = {column: [v for part in filled for v in part.columns[column]] for column in filled[0].columns}
+    if any(part.deleted is not None for part in filled):
+        out.deleted = [d for part in filled for d in (part.deleted or [False] * part.loaded)]
+    return out
 
 
 def read_rows(
@@ -138,7 +158,7 @@ class _Reader:
         self.operations = stored
 
     def result(self) -> LoadedRows:
-        out = LoadedRows(len(self.rows), len(self.bad), self.columns)
+        out = LoadedRows(len(self.rows), len(self.bad), columns=self.columns)
         operations = self.operations
         if self.bad:
             kept = [position for position in range(len(self.rows)) if position not in self.bad]
