@@ -22,6 +22,7 @@ class Column:
     default: str | None = None
     default_now: bool = False
     comment: str = ""
+    auto_increment: bool = False
 
     @property
     def physical(self) -> str:
@@ -33,7 +34,8 @@ class Column:
 
     def to_dict(self) -> dict[str, object]:
         return {"ident": self.ident, "name": self.name, "type": self.type.to_dict(), "nullable": self.nullable,
-                "default": self.default, "default_now": self.default_now, "comment": self.comment}  # fmt: skip
+                "default": self.default, "default_now": self.default_now, "comment": self.comment,
+                "auto_increment": self.auto_increment}  # fmt: skip
 
     @classmethod
     def from_dict(cls, data: dict) -> Column:
