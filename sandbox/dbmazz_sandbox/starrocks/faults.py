@@ -21,6 +21,8 @@ class Fault(enum.StrEnum):
     REJECT_ROWS = "reject_rows"
     FE_DOWN = "fe_down"
     BE_DOWN = "be_down"
+    SLOW_ALTER = "slow_alter"  # the job takes delay_ms
+    FAILED_ALTER = "failed_alter"  # the job is cancelled
 
 
 # These hit a server, not a table.

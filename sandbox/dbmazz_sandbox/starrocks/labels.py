@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dbmazz_sandbox.starrocks.errors import LabelExists, LoadError
@@ -88,6 +89,11 @@ class Labels:
         self._publish(database, now)
         found = [t for t in self._databases.get(database, {}).values() if t.label == label]
         return (found[-1].state, found[-1].reason) if found else (State.UNKNOWN, "")
+
+    def transactions(self) -> Iterator[Transaction]:
+        """All that are remembered, oldest first within a database."""
+        for transactions in list(self._databases.values()):
+            yield from list(transactions.values())
 
     def drop_database(self, database: str) -> None:
         self._databases.pop(database, None)

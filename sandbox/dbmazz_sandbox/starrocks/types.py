@@ -73,6 +73,16 @@ class Type:
         return _DISPLAY.get(self.kind, self.kind.lower())
 
     @property
+    def upper(self) -> str:
+        """As error messages of ALTER TABLE print it: `VARCHAR(10)`, `INT`, `DECIMAL64(10,2)`."""
+        if self.kind is Kind.DECIMAL:
+            width = 32 if self.precision <= 9 else 64 if self.precision <= 18 else 128 if self.precision <= 38 else 256
+            return f"DECIMAL{width}({self.precision},{self.scale})"
+        if self.kind in (Kind.CHAR, Kind.VARCHAR, Kind.VARBINARY):
+            return f"{self.kind.value}({self.length})"
+        return f"ARRAY<{self.item.upper}>" if self.item is not None else self.kind.value
+
+    @property
     def column_type(self) -> str:
         """information_schema.columns.COLUMN_TYPE: MySQL's spelling for what MySQL has no name for."""
         special = {Kind.BOOLEAN: "tinyint(1)", Kind.LARGEINT: "bigint(20) unsigned"}

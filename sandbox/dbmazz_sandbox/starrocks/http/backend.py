@@ -47,6 +47,7 @@ class Backend:
             return abort(request)
         if faults.take(Fault.HTTP_500, f"{database}.{table}"):
             return _closing(web.Response(status=500, text="Internal Server Error"))
+        await self._cluster.settle()
         load = StreamLoad(self._cluster, database, table, request.headers, self.url)
         try:
             return await self._run(request, load)
@@ -78,8 +79,8 @@ class Backend:
         given = read_basic(request)
         if given is None:
             raise LoadError("no valid Basic authorization")
-        granted = given.match(self._cluster.user, self._cluster.password)
-        return "" if granted else f"Access denied for {given.user}@{request.remote}"
+        place = request.match_info["db"], request.match_info["table"]
+        return self._cluster.users.load_denied(given.user, given.password, request.remote or "", *place)
 
 
 async def _read_body(request: web.Request) -> bytes:

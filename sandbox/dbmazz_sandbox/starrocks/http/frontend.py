@@ -55,7 +55,7 @@ class Frontend:
         given = read_basic(request)
         if given is None:
             return _unauthorized("Need auth information.")
-        if not given.match(self._cluster.user, self._cluster.password):
+        if not self._cluster.users.authenticate(given.user, given.password):
             return _unauthorized(f"Access denied for {given.user}@{request.remote}")
         return await handler(request)
 
@@ -68,6 +68,10 @@ class Frontend:
         if request.version >= (1, 1) and not expects:
             return _closing(web.Response(text=fe_failed("There is no 100-continue header"),
                                          content_type="application/json"))  # fmt: skip
+        given = read_basic(request)
+        place = request.match_info["db"], request.match_info["table"]
+        if given is None or not self._cluster.users.may(given.user, "INSERT", *place):
+            return _unauthorized(self._cluster.users.http_denied(given.user if given else ""))
         # Always plain http, never the user's credentials; the query goes along.
         location = URL(self._be_url() + request.raw_path, encoded=True)
         return _closing(web.Response(status=307, headers={"Location": str(location)}))

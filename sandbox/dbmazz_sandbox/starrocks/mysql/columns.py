@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from dbmazz_sandbox.starrocks.catalog import Column
 from dbmazz_sandbox.starrocks.errors import SqlError
 from dbmazz_sandbox.starrocks.protocol.coerce import Invalid, coerce_one
 from dbmazz_sandbox.starrocks.protocol.tokens import Tokens
@@ -15,7 +16,7 @@ _ALIASES = {"INTEGER": Kind.INT, "BOOL": Kind.BOOLEAN, "JSONB": Kind.JSON, "DECI
             "NUMERIC": Kind.DECIMAL, "BINARY": Kind.VARBINARY}  # fmt: skip
 _NOT_EMULATED = frozenset({"BITMAP", "HLL", "PERCENTILE", "TIME", "DECIMAL256", "VARIANT"})
 _COLUMN_NAME = re.compile(r"[^\0=<>!*]{1,1024}")
-_RESERVED = frozenset({"__op", "__row", "___count___"})
+_RESERVED = frozenset({"__op", "__row"})  # FeNameFormat.FORBIDDEN_COLUMN_NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +29,23 @@ class ColumnSpec:
     default: str | None = None
     default_now: bool = False
     comment: str = ""
+    key: bool = False
+    auto_increment: bool = False
 
 
 def check_name(name: str) -> str:
-    if _COLUMN_NAME.fullmatch(name) is None:
-        raise SqlError.analysis(f"Incorrect column name '{name}'")
+    if _COLUMN_NAME.fullmatch(name) is None or name.startswith("__starrocks_shadow_"):
+        raise SqlError.analyzed(f"Incorrect column name '{name}'", 1166, "42000")
     if name.lower() in _RESERVED:
-        raise SqlError.analysis(f"Column name '{name}' is a system reserved name, please choose a different name")
+        raise SqlError.analysis(f"Column name [{name}] is a system reserved name. Please choose a different one.")
     return name
+
+
+def make_column(spec: ColumnSpec, ident: int, primary_key: bool) -> Column:
+    """The catalogue's column; those of a primary key are NOT NULL."""
+    nullable = spec.nullable is not False and not primary_key and not spec.auto_increment
+    return Column(ident, spec.name, spec.type, nullable, spec.default, spec.default_now, spec.comment,
+                  auto_increment=spec.auto_increment)  # fmt: skip
 
 
 def parse_type(tokens: Tokens) -> Type:
@@ -121,27 +131,38 @@ def parse_column(tokens: Tokens) -> ColumnSpec:
     """`name type [KEY] [NULL|NOT NULL] [DEFAULT ...] [COMMENT '...']`."""
     name = check_name(tokens.name())
     kind = parse_type(tokens)
-    nullable, default, now, comment = None, None, False, ""
+    nullable, default, now, comment, key, counted, null_default = None, None, False, "", False, False, False
     while not tokens.done and not (tokens.at(",") or tokens.at(")")):
         if tokens.accept("NOT", "NULL"):
             nullable = False
         elif tokens.accept("NULL"):
             nullable = True
-        elif tokens.accept("DEFAULT"):
+        elif tokens.at("DEFAULT"):
+            tokens.next()
+            null_default = tokens.at("NULL")
             default, now = _default(tokens)
         elif tokens.accept("COMMENT"):
             comment = tokens.string()
         elif tokens.accept("KEY"):
-            continue
-        elif tokens.at("AUTO_INCREMENT") or tokens.at("AS") or tokens.at("GENERATED"):
+            key = True
+        elif tokens.accept("AUTO_INCREMENT"):
+            counted = True
+        elif tokens.at("AS") or tokens.at("GENERATED"):
             raise SqlError.not_emulated(f"{tokens.peek().text.upper()} columns")
         elif tokens.peek().text.upper() in ("SUM", "MIN", "MAX", "REPLACE", "REPLACE_IF_NOT_NULL"):
             raise SqlError.not_emulated("aggregate columns")
         else:
             break
+    if nullable is False and null_default:
+        raise SqlError.analysis(f"Invalid default value for '{name}'")
     if default is not None:
         _check_default(name, kind, default)
-    return ColumnSpec(name, kind, nullable, default, now, comment)
+    if now and kind.kind is not Kind.DATETIME:
+        raise SqlError.analysis(f"Invalid default value for '{name}': Default function CURRENT_TIMESTAMP() for type "
+                                f"{kind.upper} is not supported")  # fmt: skip
+    if counted and nullable is True:
+        raise SqlError.analysis(f"Can't set NULL for AUTO_INCREMENT column {name}")
+    return ColumnSpec(name, kind, nullable, default, now, comment, key, counted)
 
 
 def _default(tokens: Tokens) -> tuple[str | None, bool]:
