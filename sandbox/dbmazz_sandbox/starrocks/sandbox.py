@@ -84,14 +84,15 @@ class StarRocksSandbox:
             self._cluster = cluster
             stack.push_async_callback(asyncio.to_thread, cluster.close)
             stack.callback(cluster.stop)
-            self._tasks = await stack.enter_async_context(asyncio.TaskGroup())
             multi = MultiTable(cluster)
             for position, node in enumerate(self.backends):
                 await self._open_backend(stack, position, node, multi)
             # The FE closes on a client that sent its body unasked, as the real one does.
             self._transactions = TransactionFrontend(cluster, multi)
             frontend = Frontend(cluster, self._transactions, self.restart_frontend)
-            self._frontend = await self._open(stack, frontend.app, "FE HTTP", self._ports["FE HTTP"], lingering_time=1.0)
+            self._frontend = await self._open(
+                stack, frontend.app, "FE HTTP", self._ports["FE HTTP"], lingering_time=1.0
+            )
             self.fe_url = self._url(self._frontend)
             control = Control(self)
             listener = await self._open(stack, control.app, "control", self._ports["control"], lingering_time=1.0)
@@ -106,6 +107,8 @@ class StarRocksSandbox:
                 ) from error
             stack.push_async_callback(self._mysql.stop)
             stack.push_async_callback(self.faults.clear)  # first of all: nothing may stall the stop
+            # Last, when nothing fails any more: a group would wrap what its body raises.
+            self._tasks = await stack.enter_async_context(asyncio.TaskGroup())
             stack.callback(self._end_outage)
             cluster.publisher.resume()
             cluster.arm()

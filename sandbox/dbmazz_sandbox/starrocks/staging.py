@@ -32,7 +32,9 @@ def stage(cursor: duckdb.DuckDBPyConnection, txn: int, position: int, write: Wri
         "condition": write.condition.ident if write.condition is not None else None,
         "counts": counts,
     }
-    cursor.execute("INSERT INTO sandbox.staged VALUES (?, ?, ?, ?)", [txn, position, write.table.ident, json.dumps(body)])
+    cursor.execute(
+        "INSERT INTO sandbox.staged VALUES (?, ?, ?, ?)", [txn, position, write.table.ident, json.dumps(body)]
+    )
 
 
 def publish(cursor: duckdb.DuckDBPyConnection, txn: int, tables: Mapping[int, Table]) -> None:

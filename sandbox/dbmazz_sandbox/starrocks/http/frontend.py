@@ -135,7 +135,7 @@ class Frontend:
 
 
 def _table(request: web.Request) -> str | None:
-    """"db.table" of a request, as faults name it; None where it has none."""
+    """ "db.table" of a request, as faults name it; None where it has none."""
     database = request.match_info.get("db") or request.headers.get("db")
     name = request.match_info.get("table") or request.headers.get("table")
     return f"{database}.{name}" if database and name else None

@@ -42,7 +42,9 @@ class TransactionBackend:
         try:
             operation = Operation(name)
         except ValueError:
-            failure = Failure(Code.INVALID_ARGUMENT, f"unsupport transaction operation {request.match_info['operation']}")
+            failure = Failure(
+                Code.INVALID_ARGUMENT, f"unsupport transaction operation {request.match_info['operation']}"
+            )
             return json_text(backend_failed(failure, label))
         if is_multi(request.headers, self._cluster.version):
             return json_text(backend_failed(Failure(Code.INVALID_ARGUMENT, ONLY_FE), label))

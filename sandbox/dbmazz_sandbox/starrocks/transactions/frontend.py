@@ -100,7 +100,9 @@ class TransactionFrontend:
             await self._cluster.publisher.abort_prepared(transaction, "User Aborted")
             return frontend("OK", "", TxnId=ident, Label=label)
         if state is State.ABORTED:
-            return frontend("OK", f"Transaction {ident} has already aborted, label is {label}", TxnId=ident, Label=label)
+            return frontend(
+                "OK", f"Transaction {ident} has already aborted, label is {label}", TxnId=ident, Label=label
+            )
         if state in (State.COMMITTED, State.VISIBLE):
             raise self._refused(f"Can not abort {state} transaction {ident}, label is {label}")
         return None

@@ -110,10 +110,11 @@ class MultiTable:
     def place(self, given: Parameters, headers: Mapping[str, str], content_length: int | None) -> BackendNode:
         """Where a load goes; a table's first one is planned here. A refusal ends the whole transaction. Raises Refused."""
         task = self._of(given.label, "stream load task {} does not exist")
-        if given.database != task.transaction.database:
-            self._cancel(task, f"Request database {given.database} not equal transaction database "
-                               f"{task.transaction.database}")  # fmt: skip
-            raise self._refused(task.problem)
+        owner = task.transaction.database
+        if given.database != owner:
+            raise self._refused(
+                self._cancel(task, f"Request database {given.database} not equal transaction database {owner}")
+            )
         self._open(task)
         try:
             share = task.shares.get(given.table) or self._share(task, given.table)
@@ -142,13 +143,16 @@ class MultiTable:
         table = cluster.catalog.get(transaction.database, name)
         if table is None:
             raise Refused(
-                f"Failed to find table {name} in db {transaction.database}", "com.starrocks.common.MetaNotFoundException"
+                f"Failed to find table {name} in db {transaction.database}",
+                "com.starrocks.common.MetaNotFoundException",
             )
         node = cluster.backends.pick()
         if node is None:
             raise self._refused("No backend alive.")
         ident = transaction.ident * 1000 + len(task.shares) + 1
-        brief = f"id={ident}, job_id=-1, txn_id: {transaction.ident}, label={transaction.label}, db={transaction.database}"
+        brief = (
+            f"id={ident}, job_id=-1, txn_id: {transaction.ident}, label={transaction.label}, db={transaction.database}"
+        )
         share = Share(ident, node, TableWork(table, brief), Counts(txn_id=transaction.ident))
         task.shares[name] = share
         return share
@@ -205,10 +209,10 @@ class MultiTable:
             await self._commit(task)
         except BaseException as error:
             # Cancelled or not: what the label says decides.
-            if transaction.state is State.PREPARE:
-                self._cancel(task, str(error) or "commit failed")
-            elif task.state is TaskState.COMMITING:
+            if transaction.state in (State.COMMITTED, State.VISIBLE):
                 self._committed(task)
+            else:
+                self._cancel(task, str(error) or "commit failed")
             raise
         self._committed(task)
         if not task.shares:
@@ -306,6 +310,9 @@ class MultiTable:
         return f"STREAM_LOAD_TASK:{share.ident}, label{{{task.transaction.label}}}, error_msg{{{reason}}}"
 
     def _cancel(self, task: Task, problem: str) -> str:
+        """End it, unless it has ended; the reason is kept either way."""
+        if task.state in (TaskState.COMMITED, TaskState.CANCELLED):
+            return problem
         task.move(TaskState.CANCELLED)
         task.problem, task.ended = problem, self._cluster.now()
         for share in task.shares.values():

@@ -56,7 +56,12 @@ class Counts:
 
 
 def backend_ok(
-    operation: Operation, label: str, counts: Counts | None, *, names: tuple[str, str] | None = None, error_url: str = ""
+    operation: Operation,
+    label: str,
+    counts: Counts | None,
+    *,
+    names: tuple[str, str] | None = None,
+    error_url: str = "",
 ) -> str:
     """StreamLoadContext.to_resp_json of a success; `names` are Db and Table, which `begin` has from 4.0 on."""
     out: dict[str, object] = {"Status": Code.OK.value, "Message": ""}

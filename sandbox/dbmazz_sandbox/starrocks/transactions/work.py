@@ -21,7 +21,9 @@ _PLANNED = (
     "json_root", "strip_outer_array", "partial_update", "partial_update_mode", "merge_condition",
     "transmission_compression_type", "load_dop", "content-encoding", "compression",
 )  # fmt: skip
-_NOT_OF_A_LOAD = frozenset({"timeout", "enable_merge_commit"})  # a Stream Load checks them, a transaction's load does not
+_NOT_OF_A_LOAD = frozenset(
+    {"timeout", "enable_merge_commit"}
+)  # a Stream Load checks them, a transaction's load does not
 
 
 @dataclass(slots=True)
