@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from dbmazz_sandbox.starrocks.catalog import Table
+from dbmazz_sandbox.starrocks.errors import SqlError
 
 FIRST_IDENT = 10001
 
@@ -55,3 +58,23 @@ class Backends:
             if node.alive:
                 return node
         return None
+
+    def placed(self, table: Table, settings: Mapping[str, str]) -> Table:
+        """A new table with its number of replicas. Raises SqlError when there are not enough BEs: asked for, in the words
+        of PropertyAnalyzer; by default, in those of LocalMetastore."""
+        alive = ",".join(str(node.ident) for node in self.alive)
+        asked = table.properties.get("replication_num")
+        number = int(asked if asked is not None else settings["default_replication_num"])
+        if number < 1:
+            raise SqlError.analysis("Replication num should larger than 0")
+        if number <= len(self.alive):
+            return replace(table, properties={**table.properties, "replication_num": str(number)})
+        way_out = (
+            "the number of available BE nodes. You can change this default by setting the replication_num table "
+            f"properties. Current alive backend is [{alive}]."
+        )
+        if asked is not None:
+            raise SqlError.analysis(f"Table replication num should be less than of equal to {way_out}")
+        if number > 1:
+            raise SqlError(f"Table replication num should be less than or equal to {way_out} ", state="HY000")
+        raise SqlError("No alive nodes", state="HY000")

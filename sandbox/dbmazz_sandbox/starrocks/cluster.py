@@ -17,7 +17,7 @@ from dbmazz_sandbox.starrocks.backends import Backends
 from dbmazz_sandbox.starrocks.catalog import Catalog, Column, Table, with_job
 from dbmazz_sandbox.starrocks.errors import LoadError, SqlError
 from dbmazz_sandbox.starrocks.faults import Faults
-from dbmazz_sandbox.starrocks.labels import Labels
+from dbmazz_sandbox.starrocks.labels import Labels, Transaction
 from dbmazz_sandbox.starrocks.mysql.ddl import Altered
 from dbmazz_sandbox.starrocks.protocol.upsert import default_value
 from dbmazz_sandbox.starrocks.publishing import Publisher
@@ -132,10 +132,11 @@ class Cluster:
     def now(self) -> float:
         return time.time()
 
-    def new_error_log(self, be_url: str, lines: Sequence[str]) -> str:
+    def new_error_log(self, be_url: str, lines: Sequence[str], transaction: Transaction) -> str:
         """Keep the rejected rows of a load; the ErrorURL of its reply."""
         name = f"error_log_{uuid.uuid4().hex[:16]}_{uuid.uuid4().hex[:16]}"
         self.error_logs[name] = "\n".join(lines) + "\n"
+        transaction.error_log = name
         while len(self.error_logs) > ERROR_LOGS:
             self.error_logs.popitem(last=False)
         return f"{be_url}/api/_load_error_log?file={name}"
@@ -168,7 +169,7 @@ class Cluster:
                 return
             raise SqlError(f"Table '{name}' already exists", code=1050, state="42S01")
         ident = await self.load(self.store.next_ident)
-        table = build(ident, f"{utc_now():%Y-%m-%d %H:%M:%S}")
+        table = self.backends.placed(build(ident, f"{utc_now():%Y-%m-%d %H:%M:%S}"), self.settings)
         if self.catalog.databases.get(database, {}).setdefault(name, table) is not table:
             raise SqlError(f"Table '{name}' already exists", code=1050, state="42S01")
         async with self.lock(table):

@@ -67,6 +67,7 @@ class Transaction:
     filtered: int = 0
     unselected: int = 0
     bytes: int = 0
+    error_log: str = ""  # name of the file with the rows it rejected
 
     def move(self, state: State) -> None:
         if state not in TRANSITIONS[self.state]:
@@ -191,6 +192,11 @@ class Labels:
                 self.finish(transaction, State.ABORTED, now, "user cancel")
                 return transaction
         raise LoadError(f"transaction not found: {label}")
+
+    def transactions(self) -> Iterator[Transaction]:
+        """All that are remembered, oldest first within a database."""
+        for known in list(self._databases.values()):
+            yield from list(known.transactions.values())
 
     def all(self, database: str) -> list[Transaction]:
         """Every transaction that is remembered, oldest first."""

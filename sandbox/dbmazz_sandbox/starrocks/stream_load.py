@@ -76,24 +76,24 @@ class StreamLoad:
         self.reply.read_ms = _ms(at)
         self.reply.total, self.reply.loaded = rows.total, rows.loaded
         self.reply.filtered, self.reply.unselected = rows.filtered, rows.unselected
+        transaction = self._transaction
+        assert transaction is not None
         if rows.error_log:
-            self.reply.error_url = self._cluster.new_error_log(self._be_url, rows.error_log)
+            self.reply.error_url = self._cluster.new_error_log(self._be_url, rows.error_log, transaction)
         check_rows(self._plan, rows, empty_is_error=self._cluster.settings["empty_load_as_error"] == "true")
         await faults.wait_while_stalled(self.table)
         check_sink(self._cluster, self._plan)
-        await self._commit(rows)
+        await self._commit(transaction, rows)
 
     def _read(self, body: bytes, reject: int) -> LoadedRows:
         scan = Scan(self._plan, utc_now(), reject)
         scan.feed(body)
         return scan.finish()
 
-    async def _commit(self, rows: LoadedRows) -> None:
+    async def _commit(self, transaction: Transaction, rows: LoadedRows) -> None:
         cluster, plan, at = self._cluster, self._plan, time.monotonic()
         # Outside of the lock: a load that is late can be overtaken by a newer one, as on a real cluster.
         await pause(cluster, Fault.DELAY_BEFORE_COMMIT, self.table)
-        transaction = self._transaction
-        assert transaction is not None
         transaction.rows, transaction.filtered = rows.loaded, rows.filtered
         transaction.unselected, transaction.bytes = rows.unselected, self.reply.bytes
         visible = await cluster.publisher.commit(

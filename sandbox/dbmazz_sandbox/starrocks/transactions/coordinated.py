@@ -245,7 +245,7 @@ class Coordinated:
         transaction.rows, transaction.filtered = rows.loaded, rows.filtered
         transaction.unselected, transaction.bytes = rows.unselected, counts.bytes
         if rows.error_log:
-            context.error_url = self._cluster.new_error_log(self._node.url, rows.error_log)
+            context.error_url = self._cluster.new_error_log(self._node.url, rows.error_log, transaction)
 
     def _of(self, headers: Mapping[str, str]) -> Context:
         label, database = headers["label"], headers.get("db", "")

@@ -257,7 +257,7 @@ class MultiTable:
         except LoadError as error:
             message = error.message
             if isinstance(error, Rejected) and error.rows.error_log:
-                url = cluster.new_error_log(share.node.url, error.rows.error_log)
+                url = cluster.new_error_log(share.node.url, error.rows.error_log, task.transaction)
                 message = f"abnormal data more than max filter rate, tracking_url: {url}"
             raise Refused(self._problem(task, share, message)) from error
         return rows
