@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -33,6 +34,7 @@ CREATE TABLE IF NOT EXISTS sandbox.transactions
 ALTER TABLE sandbox.transactions ADD COLUMN IF NOT EXISTS state VARCHAR DEFAULT 'VISIBLE';
 ALTER TABLE sandbox.transactions ADD COLUMN IF NOT EXISTS body VARCHAR DEFAULT '{}';
 CREATE TABLE IF NOT EXISTS sandbox.staged (txn BIGINT, position INTEGER, tablet BIGINT, body VARCHAR);
+CREATE TABLE IF NOT EXISTS sandbox.kept (name VARCHAR PRIMARY KEY, body VARCHAR);
 CREATE OR REPLACE MACRO sr_moment(x) AS
   CASE WHEN contains(x, ' (BC)') THEN '0000' || substr(replace(x, ' (BC)', ''), 5) ELSE x END;
 CREATE OR REPLACE MACRO sr_text(x) AS CASE typeof(x)
@@ -50,6 +52,10 @@ UPDATE sandbox.databases SET ident = nextval('sandbox.idents') WHERE ident IS NU
 """
 # No query reaches a file or the network through DuckDB's own functions.
 _CONFIG = {"threads": 2, "memory_limit": "2GB", "enable_external_access": "false"}
+
+
+class StoreRefused(Exception):
+    """The file does not take a change of the schema: values that cannot be converted."""
 
 
 class Store:
@@ -91,6 +97,17 @@ class Store:
 
     def close(self) -> None:
         self._connection.close()
+
+    def keep(self, name: str, value: object) -> None:
+        """Store a JSON value under a name: users, alter jobs."""
+        with self.transaction() as cursor:
+            cursor.execute("INSERT OR REPLACE INTO sandbox.kept VALUES (?, ?)", [name, json.dumps(value)])
+
+    def kept(self, name: str) -> Any:
+        """What `keep` stored, or None."""
+        with self.cursor() as cursor:
+            rows = cursor.execute("SELECT body FROM sandbox.kept WHERE name = ?", [name]).fetchall()
+        return json.loads(rows[0][0]) if rows else None
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -162,18 +179,18 @@ class Store:
     ) -> None:
         """Store the new declaration; `added` carry the SQL of the value existing rows get, `rewritten` the SQL that
         turns the old physical column into the new one. Dropped and rewritten columns stay, unseen, in the file."""
-        with self._changing, self.transaction() as cursor:
-            for column, value in added:
-                cursor.execute(f"ALTER TABLE main.{table.physical} ADD COLUMN {column.physical} {column.type.physical}")
-                if value != "NULL":
-                    cursor.execute(f"UPDATE main.{table.physical} SET {column.physical} = {value}")
-            for _old, new, value in rewritten:
-                cursor.execute(f"ALTER TABLE main.{table.physical} ADD COLUMN {new.physical} {new.type.physical}")
-                cursor.execute(f"UPDATE main.{table.physical} SET {new.physical} = {value}")
-            cursor.execute(
-                "UPDATE sandbox.tables SET body = ? WHERE ident = ?", [json.dumps(table.to_dict()), table.ident]
-            )
-            cursor.execute(_view(table))
+        try:
+            with self._changing, self.transaction() as cursor:
+                for column, value in [*added, *((new, value) for _old, new, value in rewritten)]:
+                    declared = f"{column.physical} {column.type.physical}"
+                    cursor.execute(f"ALTER TABLE main.{table.physical} ADD COLUMN {declared}")
+                    if value != "NULL":
+                        cursor.execute(f"UPDATE main.{table.physical} SET {column.physical} = {value}")
+                body = json.dumps(table.to_dict())
+                cursor.execute("UPDATE sandbox.tables SET body = ? WHERE ident = ?", [body, table.ident])
+                cursor.execute(_view(table))
+        except duckdb.Error as error:
+            raise StoreRefused("a value cannot be converted") from error
 
     def apply(self, write: Write, batch: Batch, transaction: Transaction | None, finished: float) -> int:
         """Publish one load, all or nothing, together with its label. Returns the number of rows written."""

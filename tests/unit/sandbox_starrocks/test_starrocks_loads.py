@@ -155,12 +155,12 @@ async def test_header_and_plan_errors_leave_the_label_free(db, headers, message)
 @pytest.mark.parametrize(
     ("headers", "feature"),
     [
-        ({"format": "csv"}, "format csv"),
-        ({"jsonpaths": '["$.a"]'}, "header jsonpaths"),
-        ({"json_root": "$.a"}, "header json_root"),
-        ({"where": "k1 > 1"}, "header where"),
-        ({"compression": "zstd"}, "compression zstd"),
-        ({"partial_update": "true", "partial_update_mode": "column"}, "partial_update_mode column"),
+        ({"compression": "snappy"}, "compression snappy"),
+        ({"Content-Encoding": "lz4"}, "compression lz4"),
+        ({"format": "csv", "compression": "gzip"}, "compression gzip of CSV by a header"),
+        ({"where": "murmur_hash3_32(k1) > 1"}, "function murmur_hash3_32 in the where header"),
+        ({"columns": "k1,k2,t,v1=case when t then 1 end"}, "CASE in the columns header"),
+        ({"columns": "k1,k2,t,v1=cast(t as time)"}, "CAST to TIME in the columns header"),
         ({"columns": "k1,k2,t,v1=murmur_hash3_32(t)"}, "function murmur_hash3_32 in the columns header"),
         ({"enable_merge_commit": "true"}, "header enable_merge_commit"),
         ({"partitions": "p1"}, "header partitions"),

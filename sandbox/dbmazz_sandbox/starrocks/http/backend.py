@@ -55,6 +55,7 @@ class Backend:
         database, table = request.match_info["db"], request.match_info["table"]
         if rule := self._cluster.faults.take(Fault.HTTP_500, f"{database}.{table}"):
             return broken(rule.status)
+        await self._cluster.settle()
         load = StreamLoad(self._cluster, database, table, request.headers, self._node.url)
         try:
             return await self._run(request, load)
@@ -87,5 +88,6 @@ class Backend:
         given = read_basic(request)
         if given is None:
             raise LoadError("no valid Basic authorization")
-        granted = given.match(self._cluster.user, self._cluster.password)
-        return "" if granted else f"Access denied for {given.user}@{request.remote}"
+        database = request.match_info.get("db") or request.headers.get("db", "")
+        table = request.match_info.get("table") or request.headers.get("table", "")
+        return self._cluster.users.load_denied(given.user, given.password, request.remote or "", database, table)

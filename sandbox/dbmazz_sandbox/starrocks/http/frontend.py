@@ -70,7 +70,7 @@ class Frontend:
         given = read_basic(request)
         if given is None:
             return _unauthorized("Need auth information.")
-        granted = given.match(self._cluster.user, self._cluster.password)
+        granted = self._cluster.users.authenticate(given.user, given.password)
         if not granted or self._cluster.faults.take(Fault.UNAUTHORIZED, _table(request)):
             return _unauthorized(f"Access denied for {given.user}@{request.remote}")
         return await handler(request)
@@ -90,6 +90,10 @@ class Frontend:
         expects = request.headers.get("Expect", "").lower() == "100-continue"
         if request.version >= (1, 1) and not expects:
             return closing(json_text(fe_failed("There is no 100-continue header")))
+        given = read_basic(request)
+        place = request.match_info["db"], request.match_info["table"]
+        if given is None or not self._cluster.users.may(given.user, "INSERT", *place):
+            return _unauthorized(self._cluster.users.http_denied(given.user if given else ""))
         node = self._cluster.backends.pick()
         if node is None:
             return closing(json_text(fe_failed("No backend alive.")))
