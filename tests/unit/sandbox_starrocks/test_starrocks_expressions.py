@@ -32,16 +32,20 @@ def value(expression: str, target: Type, given: str | None = None) -> object:
         ("if(a > 5, 1, 0)", "7", NUMBER, 1), ("if(a = 'x', 1, 0)", None, NUMBER, 0), ("ifnull(a, 'none')", None, TEXT, "none"),
         ("coalesce(NULL, a, 'z')", "y", TEXT, "y"), ("nullif(a, '0')", "0", TEXT, None), ("cast(a as int)", "12", NUMBER, 12),
         ("cast(a as date)", "2024-02-29 10:00:00", MOMENT, "2024-02-29 00:00:00"), ("cast(a as int)", "x", NUMBER, None),
-        ("cast(a as decimal(9, 1))", "1.25", DECIMAL, "1.30"), ("a", "1.005", DECIMAL, "1.01"), ("a", "1000", Type(Kind.TINYINT), None),
+        ("cast(a as decimal(9, 1))", "1.25", DECIMAL, "1.30"), ("a", "1.005", DECIMAL, "1.01"),
+        ("a", "1000", Type(Kind.TINYINT), None),
         ("a + 1", "2", NUMBER, 3), ("a * 2 - 1", "3", NUMBER, 5), ("(a + 1) * 2", "3", NUMBER, 8), ("7 % 4", None, NUMBER, 3),
         ("-7 % 4", None, NUMBER, -3), ("a / 2", "3", DOUBLE, 1.5), ("1 / 0", None, DOUBLE, None), ("a + 1", "x", NUMBER, None),
         ("1.5 + 1", None, DECIMAL, "2.50"), ("abs(-3)", None, NUMBER, 3), ("concat(a, '-', 1)", "x", TEXT, "x-1"),
         ("concat(a, 'x')", None, TEXT, None), ("upper(a)", "é", TEXT, "É"), ("trim(a)", " b ", TEXT, "b"),
-        ("substr(a, 2, 2)", "abcd", TEXT, "bc"), ("substring(a, -2)", "abcd", TEXT, "cd"), ("substr(a, 0)", "ab", TEXT, ""),
+        ("substr(a, 2, 2)", "abcd", TEXT, "bc"), ("substring(a, -2)", "abcd", TEXT, "cd"),
+        ("substr(a, 0)", "ab", TEXT, ""),
         ("length(a)", "é", NUMBER, 2), ("char_length(a)", "é", NUMBER, 1), ("replace(a, 'b', '')", "abab", TEXT, "aa"),
-        ("str_to_date(a, '%Y/%m/%d')", "2024/02/29", MOMENT, "2024-02-29 00:00:00"), ("str_to_date(a, '%Y')", "x", MOMENT, None),
+        ("str_to_date(a, '%Y/%m/%d')", "2024/02/29", MOMENT, "2024-02-29 00:00:00"),
+        ("str_to_date(a, '%Y')", "x", MOMENT, None),
         ("from_unixtime(a)", "0", MOMENT, "1970-01-01 08:00:00"), ("from_unixtime(a, '%Y')", "0", TEXT, "1970"),
-        ("from_unixtime(a)", "-1", MOMENT, None), ("year(a)", "2024-02-29", NUMBER, 2024), ("hour(a)", "2024-02-29 05:00:00", NUMBER, 5),
+        ("from_unixtime(a)", "-1", MOMENT, None), ("year(a)", "2024-02-29", NUMBER, 2024),
+        ("hour(a)", "2024-02-29 05:00:00", NUMBER, 5),
         ("now()", None, MOMENT, "2026-01-02 03:04:05"), ("current_timestamp", None, MOMENT, "2026-01-02 03:04:05"),
         ("utc_timestamp()", None, MOMENT, "2026-01-01 19:04:05"), ("NULL", None, TEXT, None), ("true", None, NUMBER, 1),
         ("'it''s'", None, TEXT, "it's"), ("a", "true", Type(Kind.BOOLEAN), True), ("`a`", "q", TEXT, "q"),
@@ -141,8 +145,10 @@ def test_conditions_know_three_values() -> None:
         assert where is not None
         return values_of(where, {"n": [None]}, 1, NOW)[0]
 
-    given = {"n = 1": None, "n = 1 or true": True, "n = 1 and false": False, "not n = 1": None, "n in (1)": None, "n <=> null": True,
-             "1 in (2, n)": None, "n is null and 1 = 1": True, "n between 1 and 2": None, "3 between 4 and n": False}  # fmt: skip
+    given = {"n = 1": None, "n = 1 or true": True, "n = 1 and false": False, "not n = 1": None,
+             "n in (1)": None, "n <=> null": True,
+             "1 in (2, n)": None, "n is null and 1 = 1": True,
+             "n between 1 and 2": None, "3 between 4 and n": False}  # fmt: skip
     assert {text: holds(text) for text in given} == given
 
 
