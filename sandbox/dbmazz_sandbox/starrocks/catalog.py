@@ -22,6 +22,7 @@ class Column:
     default: str | None = None
     default_now: bool = False
     comment: str = ""
+    auto_increment: bool = False
 
     @property
     def physical(self) -> str:
@@ -33,7 +34,8 @@ class Column:
 
     def to_dict(self) -> dict[str, object]:
         return {"ident": self.ident, "name": self.name, "type": self.type.to_dict(), "nullable": self.nullable,
-                "default": self.default, "default_now": self.default_now, "comment": self.comment}  # fmt: skip
+                "default": self.default, "default_now": self.default_now, "comment": self.comment,
+                "auto_increment": self.auto_increment}  # fmt: skip
 
     @classmethod
     def from_dict(cls, data: dict) -> Column:
@@ -42,7 +44,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class AlterJob:
-    """One row of SHOW ALTER TABLE COLUMN. Jobs finish inside their statement, as fast schema evolution does."""
+    """One finished job of SHOW ALTER TABLE COLUMN; those under way are in `alters`."""
 
     ident: int
     created: str
@@ -72,6 +74,8 @@ class Table:
     next_column: int = 0
     jobs: tuple[AlterJob, ...] = ()
     created: str = ""
+    partition: str = ""
+    partition_columns: tuple[str, ...] = ()
 
     @property
     def physical(self) -> str:
@@ -96,11 +100,13 @@ class Table:
             "distribution": self.distribution, "buckets": self.buckets, "sort_key": self.sort_key,
             "properties": self.properties, "comment": self.comment, "next_column": self.next_column,
             "jobs": [job.to_dict() for job in self.jobs], "created": self.created,
+            "partition": self.partition, "partition_columns": self.partition_columns,
         }  # fmt: skip
 
     @classmethod
     def from_dict(cls, data: dict) -> Table:
         tuples = {name: tuple(data[name]) for name in ("keys", "distribution", "sort_key")}
+        tuples["partition_columns"] = tuple(data.get("partition_columns", ()))
         columns = tuple(Column.from_dict(column) for column in data["columns"])
         jobs = tuple(AlterJob(**job) for job in data["jobs"])
         return cls(**{**data, **tuples, "columns": columns, "jobs": jobs})
@@ -131,10 +137,15 @@ class Catalog:
     def get(self, database: str, name: str) -> Table | None:
         return self.databases.get(database, {}).get(name)
 
+    def by_ident(self, ident: int) -> Table | None:
+        """The table that a transaction remembers, as it is declared now."""
+        tables = (table for tables in self.databases.values() for table in tables.values())
+        return next((table for table in tables if table.ident == ident), None)
+
     def names(self) -> list[str]:
         return sorted([*self.databases, *SYSTEM_DATABASES])
 
 
-def with_job(table: Table, ident: int, now: str) -> Table:
-    job = AlterJob(ident, now, now, len(table.jobs) + 1)
+def with_job(table: Table, ident: int, created: str, finished: str) -> Table:
+    job = AlterJob(ident, created, finished, len(table.jobs) + 1)
     return replace(table, jobs=(*table.jobs, job)[-100:])

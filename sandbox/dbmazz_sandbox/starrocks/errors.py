@@ -10,7 +10,7 @@ class SandboxError(Exception):
 class SqlError(Exception):
     """An error packet of the MySQL port: code, SQLSTATE and message as StarRocks sends them."""
 
-    def __init__(self, message: str, code: int = 1064, state: str = "42000") -> None:
+    def __init__(self, message: str, code: int = 1064, state: str = "HY000") -> None:
         super().__init__(message)
         self.message, self.code, self.state = message, code, state
 
@@ -19,20 +19,30 @@ class SqlError(Exception):
         return cls(f"Getting analyzing error. Detail message: {detail}.")
 
     @classmethod
+    def analyzed(cls, detail: str, code: int, state: str) -> SqlError:
+        """An analyzer's error that has a code of its own."""
+        return cls(f"Getting analyzing error. Detail message: {detail}.", code, state)
+
+    @classmethod
+    def ddl(cls, detail: str) -> SqlError:
+        """A DdlException: the bare text."""
+        return cls(detail)
+
+    @classmethod
     def syntax(cls, position: int, detail: str) -> SqlError:
         return cls(f"Getting syntax error at line 1, column {position}. Detail message: {detail}.")
 
     @classmethod
     def not_emulated(cls, feature: str) -> SqlError:
-        return cls(f"not emulated: {feature}", code=1235)
+        return cls(f"not emulated: {feature}", code=1235, state="42000")
 
     @classmethod
     def unknown_database(cls, name: str) -> SqlError:
-        return cls(f"Unknown database '{name}'", code=5501, state="3F000")
+        return cls.analyzed(f"Unknown database '{name}'", 5501, "3F000")
 
     @classmethod
     def unknown_table(cls, name: str) -> SqlError:
-        return cls(f"Unknown table '{name}'", code=5502, state="42S02")
+        return cls.analyzed(f"Unknown table '{name}'", 5502, "42602")
 
     @classmethod
     def no_database(cls) -> SqlError:

@@ -65,3 +65,8 @@ class Version:
     @property
     def renames_columns(self) -> bool:
         return self.numbers >= (3, 3, 2)
+
+    @property
+    def random_refused(self) -> str:
+        """Why a Primary Key table cannot be distributed by RANDOM, after the key's name."""
+        return "cannot use random distribution" if self.numbers >= (4, 0) else "must use hash distribution"

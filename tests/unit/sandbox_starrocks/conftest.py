@@ -126,6 +126,12 @@ async def sandbox33(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[S
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def sandbox34(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StarRocksSandbox]:
+    async with StarRocksSandbox(tmp_path_factory.mktemp("starrocks34"), version="3.4") as sandbox:
+        yield sandbox
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def sandbox40(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StarRocksSandbox]:
     async with StarRocksSandbox(tmp_path_factory.mktemp("starrocks40"), version="4.0") as sandbox:
         yield sandbox
@@ -141,6 +147,12 @@ async def _database(sandbox: StarRocksSandbox, http: aiohttp.ClientSession) -> D
 async def db(sandbox33: StarRocksSandbox, http: aiohttp.ClientSession) -> AsyncIterator[Database]:
     yield await _database(sandbox33, http)
     await sandbox33.faults.clear()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def db34(sandbox34: StarRocksSandbox, http: aiohttp.ClientSession) -> AsyncIterator[Database]:
+    yield await _database(sandbox34, http)
+    await sandbox34.faults.clear()
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -14,11 +13,6 @@ from aiohttp import web
 class Credentials:
     user: str
     password: str
-
-    def match(self, user: str, password: str) -> bool:
-        return hmac.compare_digest(
-            f"{self.user}\0{self.password}".encode("utf-8", "replace"), f"{user}\0{password}".encode()
-        )
 
 
 def read_basic(request: web.Request) -> Credentials | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from dbmazz_sandbox.starrocks.catalog import Column
 from dbmazz_sandbox.starrocks.errors import SqlError
 from dbmazz_sandbox.starrocks.protocol.coerce import Invalid, coerce_one
 from dbmazz_sandbox.starrocks.protocol.tokens import Tokens
@@ -13,9 +14,9 @@ from dbmazz_sandbox.starrocks.types import MAX_VARCHAR, STRING_LENGTH, Kind, Typ
 _ALIASES = {"INTEGER": Kind.INT, "BOOL": Kind.BOOLEAN, "JSONB": Kind.JSON, "DECIMALV3": Kind.DECIMAL,
             "DECIMAL32": Kind.DECIMAL, "DECIMAL64": Kind.DECIMAL, "DECIMAL128": Kind.DECIMAL,
             "NUMERIC": Kind.DECIMAL, "BINARY": Kind.VARBINARY}  # fmt: skip
-_NOT_EMULATED = frozenset({"BITMAP", "HLL", "PERCENTILE", "MAP", "STRUCT", "TIME", "DECIMAL256", "VARIANT"})
+_NOT_EMULATED = frozenset({"BITMAP", "HLL", "PERCENTILE", "TIME", "DECIMAL256", "VARIANT"})
 _COLUMN_NAME = re.compile(r"[^\0=<>!*]{1,1024}")
-_RESERVED = frozenset({"__op", "__row", "___count___"})
+_RESERVED = frozenset({"__op", "__row"})  # FeNameFormat.FORBIDDEN_COLUMN_NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +29,23 @@ class ColumnSpec:
     default: str | None = None
     default_now: bool = False
     comment: str = ""
+    key: bool = False
+    auto_increment: bool = False
 
 
 def check_name(name: str) -> str:
-    if _COLUMN_NAME.fullmatch(name) is None:
-        raise SqlError.analysis(f"Incorrect column name '{name}'")
+    if _COLUMN_NAME.fullmatch(name) is None or name.startswith("__starrocks_shadow_"):
+        raise SqlError.analyzed(f"Incorrect column name '{name}'", 1166, "42000")
     if name.lower() in _RESERVED:
-        raise SqlError.analysis(f"Column name '{name}' is a system reserved name, please choose a different name")
+        raise SqlError.analysis(f"Column name [{name}] is a system reserved name. Please choose a different one.")
     return name
+
+
+def make_column(spec: ColumnSpec, ident: int, primary_key: bool) -> Column:
+    """The catalogue's column; those of a primary key are NOT NULL."""
+    nullable = spec.nullable is not False and not primary_key and not spec.auto_increment
+    return Column(ident, spec.name, spec.type, nullable, spec.default, spec.default_now, spec.comment,
+                  auto_increment=spec.auto_increment)  # fmt: skip
 
 
 def parse_type(tokens: Tokens) -> Type:
@@ -48,6 +58,15 @@ def parse_type(tokens: Tokens) -> Type:
         item = parse_type(tokens)
         tokens.expect(">")
         return Type(Kind.ARRAY, item=item)
+    if word == "MAP":
+        tokens.expect("<")
+        key = parse_type(tokens)
+        tokens.expect(",")
+        item = parse_type(tokens)
+        tokens.expect(">")
+        return Type(Kind.MAP, item=item, key=key)
+    if word == "STRUCT":
+        return Type(Kind.STRUCT, fields=_fields(tokens))
     if word in ("STRING", "TEXT"):
         return Type(Kind.VARCHAR, STRING_LENGTH)
     kind = _ALIASES.get(word) or (Kind(word) if word in Kind.__members__ else None)
@@ -55,10 +74,24 @@ def parse_type(tokens: Tokens) -> Type:
         raise SqlError.syntax(tokens.peek(-1).start, f"Unexpected input '{word.lower()}', no such type")
     arguments = _arguments(tokens)
     if kind is Kind.DECIMAL:
-        return _decimal(arguments)
+        return _decimal(arguments, 76 if tokens.wide_decimals else 38)
     if kind in (Kind.CHAR, Kind.VARCHAR, Kind.VARBINARY):
         return _text(kind, arguments)
     return Type(kind)  # a display width such as BIGINT(20) means nothing
+
+
+def _fields(tokens: Tokens) -> tuple[tuple[str, Type], ...]:
+    """`<name type, …>`; StarRocks also takes a colon between the two."""
+    fields: dict[str, Type] = {}
+    tokens.expect("<")
+    while not fields or tokens.accept(","):
+        name = tokens.name()
+        tokens.accept(":")
+        if name.lower() in (other.lower() for other in fields):
+            raise SqlError.analysis(f"Duplicate field name in struct: {name}")
+        fields[name] = parse_type(tokens)
+    tokens.expect(">")
+    return tuple(fields.items())
 
 
 def _arguments(tokens: Tokens) -> list[int]:
@@ -71,12 +104,10 @@ def _arguments(tokens: Tokens) -> list[int]:
     return out
 
 
-def _decimal(arguments: list[int]) -> Type:
+def _decimal(arguments: list[int], most: int) -> Type:
     precision, scale = (arguments + [10, 0][len(arguments) :])[:2]
-    if precision > 38:
-        raise SqlError.not_emulated("DECIMAL with a precision above 38 (DECIMAL256)")
-    if not precision >= 1:
-        raise SqlError.analysis("DECIMAL's precision should range from 1 to 38")
+    if not 1 <= precision <= most:
+        raise SqlError.analysis(f"DECIMAL's precision should range from 1 to {most}")
     if scale > precision:
         raise SqlError.analysis("DECIMAL's scale should be less than or equal to its precision")
     return Type(Kind.DECIMAL, precision=precision, scale=scale)
@@ -100,27 +131,38 @@ def parse_column(tokens: Tokens) -> ColumnSpec:
     """`name type [KEY] [NULL|NOT NULL] [DEFAULT ...] [COMMENT '...']`."""
     name = check_name(tokens.name())
     kind = parse_type(tokens)
-    nullable, default, now, comment = None, None, False, ""
+    nullable, default, now, comment, key, counted, null_default = None, None, False, "", False, False, False
     while not tokens.done and not (tokens.at(",") or tokens.at(")")):
         if tokens.accept("NOT", "NULL"):
             nullable = False
         elif tokens.accept("NULL"):
             nullable = True
-        elif tokens.accept("DEFAULT"):
+        elif tokens.at("DEFAULT"):
+            tokens.next()
+            null_default = tokens.at("NULL")
             default, now = _default(tokens)
         elif tokens.accept("COMMENT"):
             comment = tokens.string()
         elif tokens.accept("KEY"):
-            continue
-        elif tokens.at("AUTO_INCREMENT") or tokens.at("AS") or tokens.at("GENERATED"):
+            key = True
+        elif tokens.accept("AUTO_INCREMENT"):
+            counted = True
+        elif tokens.at("AS") or tokens.at("GENERATED"):
             raise SqlError.not_emulated(f"{tokens.peek().text.upper()} columns")
         elif tokens.peek().text.upper() in ("SUM", "MIN", "MAX", "REPLACE", "REPLACE_IF_NOT_NULL"):
             raise SqlError.not_emulated("aggregate columns")
         else:
             break
+    if nullable is False and null_default:
+        raise SqlError.analysis(f"Invalid default value for '{name}'")
     if default is not None:
         _check_default(name, kind, default)
-    return ColumnSpec(name, kind, nullable, default, now, comment)
+    if now and kind.kind is not Kind.DATETIME:
+        raise SqlError.analysis(f"Invalid default value for '{name}': Default function CURRENT_TIMESTAMP() for type "
+                                f"{kind.upper} is not supported")  # fmt: skip
+    if counted and nullable is True:
+        raise SqlError.analysis(f"Can't set NULL for AUTO_INCREMENT column {name}")
+    return ColumnSpec(name, kind, nullable, default, now, comment, key, counted)
 
 
 def _default(tokens: Tokens) -> tuple[str | None, bool]:

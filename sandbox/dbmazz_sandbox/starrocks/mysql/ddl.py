@@ -1,29 +1,52 @@
-"""CREATE TABLE and ALTER TABLE: statement text in, changed catalogue values out (starrocks.md 6)."""
+"""CREATE TABLE: statement text in, catalogue values out (starrocks.md 6; CreateTableAnalyzer, OlapTableFactory)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from dbmazz_sandbox.starrocks.catalog import Column, Table
+from dbmazz_sandbox.starrocks.catalog import Table
 from dbmazz_sandbox.starrocks.errors import SqlError
-from dbmazz_sandbox.starrocks.mysql.columns import ColumnSpec, check_name, parse_column
+from dbmazz_sandbox.starrocks.mysql.columns import ColumnSpec, make_column, parse_column
 from dbmazz_sandbox.starrocks.protocol.tokens import Tokens
 from dbmazz_sandbox.starrocks.types import KEY_TYPES, Kind, Type
+from dbmazz_sandbox.starrocks.version import Version
+
+# What CREATE TABLE and ALTER TABLE SET take; any other property is unknown to StarRocks or to the sandbox.
+PROPERTIES = frozenset({
+    "replication_num", "enable_persistent_index", "persistent_index_type", "replicated_storage",
+    "fast_schema_evolution", "compression", "storage_medium", "storage_volume", "bucket_size", "write_quorum",
+    "in_memory", "storage_format", "light_schema_change", "primary_index_cache_expire_sec", "colocate_with",
+    "bloom_filter_columns", "datacache.enable", "labels.location", "mutable_bucket_num", "enable_load_profile",
+})  # fmt: skip
+_BOOLEANS = frozenset({"enable_persistent_index", "replicated_storage", "fast_schema_evolution"})
+_MAX_COLUMNS = 10000  # max_column_number_per_table
+_SHORT_KEY_COLUMNS, _SHORT_KEY_BYTES = 3, 36
+_INDEX_SIZE = {Kind.BOOLEAN: 1, Kind.TINYINT: 1, Kind.SMALLINT: 2, Kind.INT: 4, Kind.BIGINT: 8, Kind.LARGEINT: 16,
+               Kind.DATE: 4, Kind.DATETIME: 8, Kind.DECIMAL: 16, Kind.VARCHAR: 20, Kind.CHAR: 20}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class CreateTable:
+    """`model` is PRIMARY, DUPLICATE or "" for none given; `partition` the text after PARTITION BY."""
+
     name: list[str]
     if_not_exists: bool
     columns: list[ColumnSpec]
-    primary: bool
-    keys: tuple[str, ...]
-    distribution: tuple[str, ...]
-    buckets: int
-    sort_key: tuple[str, ...]
-    properties: dict[str, str]
-    comment: str
+    model: str = ""
+    keys: tuple[str, ...] = ()
+    distribution: tuple[str, ...] = ()
+    random: bool = False
+    buckets: int = 0
+    sort_key: tuple[str, ...] = ()
+    properties: dict[str, str] | None = None
+    comment: str = ""
+    partition: str = ""
+    partition_columns: tuple[str, ...] = ()
+
+    @property
+    def primary(self) -> bool:
+        return self.model == "PRIMARY"
 
 
 def parse_create_table(tokens: Tokens) -> CreateTable:
@@ -41,56 +64,91 @@ def parse_create_table(tokens: Tokens) -> CreateTable:
         if not tokens.accept(","):
             break
     tokens.expect(")")
-    return _create_tail(tokens, name, if_not_exists, columns)
+    return CreateTable(name, if_not_exists, columns, **_tail(tokens))
 
 
-def _create_tail(tokens: Tokens, name: list[str], if_not_exists: bool, columns: list[ColumnSpec]) -> CreateTable:
-    model, keys, distribution, buckets = "", (), (), 0
-    sort_key: tuple[str, ...] = ()
-    properties: dict[str, str] = {}
-    comment = ""
+def _tail(tokens: Tokens) -> dict:
+    out: dict = {}
     while not tokens.done:
         if tokens.accept("ENGINE"):
             tokens.expect("=")
-            if (engine := tokens.name().upper()) != "OLAP":
-                raise SqlError.not_emulated(f"ENGINE={engine}")
-        elif tokens.accept("PRIMARY", "KEY") or tokens.at("DUPLICATE", "KEY"):
-            model = "DUPLICATE" if tokens.accept("DUPLICATE", "KEY") else "PRIMARY"
-            keys = tokens.names()
-        elif tokens.at("AGGREGATE", "KEY") or tokens.at("UNIQUE", "KEY") or tokens.at("PARTITION", "BY"):
-            raise SqlError.not_emulated(f"{tokens.next().text.upper()} {tokens.next().text.upper()}")
+            _engine(tokens.name())
+        elif tokens.accept("PRIMARY", "KEY"):
+            out |= {"model": "PRIMARY", "keys": tokens.names()}
+        elif tokens.accept("DUPLICATE", "KEY"):
+            out |= {"model": "DUPLICATE", "keys": tokens.names()}
+        elif tokens.at("AGGREGATE", "KEY") or tokens.at("UNIQUE", "KEY"):
+            raise SqlError.not_emulated(f"{tokens.next().text.upper()} KEY")
+        elif tokens.accept("PARTITION", "BY"):
+            out |= _partition(tokens)
         elif tokens.accept("COMMENT"):
-            comment = tokens.string()
+            out["comment"] = tokens.string()
         elif tokens.accept("DISTRIBUTED", "BY"):
-            distribution, buckets = _distribution(tokens, model == "PRIMARY")
+            out |= _distribution(tokens)
         elif tokens.accept("ORDER", "BY"):
-            sort_key = tokens.names()
+            out["sort_key"] = tokens.names()
         elif tokens.accept("PROPERTIES"):
-            properties = _properties(tokens)
+            out["properties"] = parse_properties(tokens)
+        elif tokens.accept("DEFAULT", "CHARSET") or tokens.accept("CHARSET"):
+            tokens.accept("=")
+            _charset(tokens.name())
         else:
             raise tokens.unexpected("PRIMARY, DISTRIBUTED, ORDER, PROPERTIES, COMMENT")
-    if not model:
-        keys = (columns[0].name,)
-    return CreateTable(name, if_not_exists, columns, model == "PRIMARY", keys, distribution, buckets, sort_key,
-                       properties, comment)  # fmt: skip
+    return out
 
 
-def _distribution(tokens: Tokens, primary: bool) -> tuple[tuple[str, ...], int]:
+def _engine(name: str) -> None:
+    if name.upper() == "OLAP":
+        return
+    if name.upper() in ("MYSQL", "HIVE", "ICEBERG", "HUDI", "JDBC", "ELASTICSEARCH", "FILE", "BROKER"):
+        raise SqlError.not_emulated(f"ENGINE={name.upper()}")
+    raise SqlError.analysis(f"Unknown engine name: {name}")
+
+
+def _charset(name: str) -> None:
+    if name.lower() != "utf8":
+        raise SqlError.analysis(f"charset name {name} is not supported yet")
+
+
+def _partition(tokens: Tokens) -> dict:
+    """Expression partitions: columns or functions of them. Where rows land makes no difference to what queries see;
+    listed ranges, which refuse rows, are not emulated."""
+    if tokens.at("RANGE") or tokens.at("LIST"):
+        raise SqlError.not_emulated(f"PARTITION BY {tokens.next().text.upper()}")
+    start, depth, columns = tokens.peek().start, 0, []
+    while not tokens.done:
+        token = tokens.peek()
+        if depth == 0 and token.kind == "word" and token.text.upper() in _CLAUSES:
+            break
+        depth += {"(": 1, ")": -1}.get(token.text, 0) if token.kind == "symbol" else 0
+        is_name = token.kind == "quoted" or (token.kind == "word" and tokens.peek(1).text != "(")
+        columns += [token.text] if is_name else []
+        tokens.next()
+    if not columns:
+        raise tokens.unexpected("a partition column")
+    text = tokens.sql[start : tokens.peek(-1).end].strip()
+    return {"partition": text, "partition_columns": tuple(columns)}
+
+
+_CLAUSES = frozenset({"DISTRIBUTED", "ORDER", "PROPERTIES", "COMMENT"})
+
+
+def _distribution(tokens: Tokens) -> dict:
     columns: tuple[str, ...] = ()
-    if tokens.accept("RANDOM"):
-        if primary:
-            raise SqlError.analysis("PRIMARY KEY cannot use random distribution")
-    else:
+    random = tokens.accept("RANDOM")
+    if not random:
         tokens.expect("HASH")
         columns = tokens.names()
-    buckets = tokens.number() if tokens.accept("BUCKETS") else 0
-    return columns, buckets
+    buckets = tokens.number() if tokens.accept("BUCKETS") else None
+    if buckets == 0:
+        raise SqlError.analysis(f"Number of {'random' if random else 'hash'} distribution is zero.")
+    return {"distribution": columns, "random": random, "buckets": buckets or 0}
 
 
-def _properties(tokens: Tokens) -> dict[str, str]:
+def parse_properties(tokens: Tokens) -> dict[str, str]:
     out: dict[str, str] = {}
     tokens.expect("(")
-    while True:
+    while not tokens.at(")"):
         name = tokens.string()
         tokens.expect("=")
         out[name] = tokens.string()
@@ -100,192 +158,124 @@ def _properties(tokens: Tokens) -> dict[str, str]:
     return out
 
 
-def build_table(create: CreateTable, ident: int, database: str, now: str) -> Table:
-    """Validate as CreateTableAnalyzer does and make the table."""
+def check_properties(properties: dict[str, str]) -> None:
+    for name, value in properties.items():
+        if name not in PROPERTIES:
+            raise SqlError.ddl(f"Unknown properties: {{{name}={value}}}")
+        if name in _BOOLEANS and value.lower() not in ("true", "false"):
+            raise SqlError.analysis(f"Property {name} must be bool type(false/true)")
+    if (text := properties.get("replication_num")) is not None:
+        if not text.lstrip("-").isdigit():
+            raise SqlError.ddl(f'For input string: "{text}"')
+        if int(text) <= 0:
+            raise SqlError.analysis("Replication num should larger than 0")
+
+
+def build_table(create: CreateTable, ident: int, database: str, now: str, version: Version) -> Table:
+    """Validate as CreateTableAnalyzer does, in its order, and make the table."""
     names = [spec.name.lower() for spec in create.columns]
-    for name in names:
-        if names.count(name) > 1:
-            raise SqlError.analysis(f"Duplicate column name '{name}'")
-    keys = [key.lower() for key in create.keys]
-    for key in keys:
-        if key not in names:
-            raise SqlError.analysis(f"Key column(s) {key} doesn't exist")
-    if names[: len(keys)] != keys:
-        raise SqlError.analysis(
-            "Key columns must be the first few columns of the schema and the order of the key columns must be "
-            "consistent with the order of the schema"
-        )
-    columns = tuple(_column(spec, i + 1, create.primary and i < len(keys)) for i, spec in enumerate(create.columns))
-    _check_distribution(create, names, keys)
-    distribution = create.distribution or (tuple(c.name for c in columns[: len(keys)]) if create.primary else ())
-    return Table(ident, database, create.name[-1], columns, tuple(c.name for c in columns[: len(keys)]),
-                 create.primary, distribution, create.buckets, create.sort_key, dict(create.properties),
-                 create.comment, next_column=len(columns) + 1, created=now)  # fmt: skip
+    if len(names) > _MAX_COLUMNS:
+        raise SqlError.analyzed(
+            f"The number of columns in a table must be less than or equal to {_MAX_COLUMNS}, Please decrease the "
+            "number of columns or increase frontend config 'max_column_number_per_table'.", 1117, "42000")  # fmt: skip
+    seen: set[str] = set()
+    for spec in create.columns:
+        if spec.name.lower() in seen:
+            raise SqlError.analyzed(f"Duplicate column name '{spec.name}'", 1060, "42S21")
+        seen.add(spec.name.lower())
+    keys = [key.lower() for key in create.keys] or _default_keys(create.columns)
+    _check_keys(create, names, keys)
+    _check_sort_key(create, names)
+    _check_distribution(create, names, keys, version)
+    columns = tuple(make_column(spec, i + 1, create.primary and i < len(keys)) for i, spec in enumerate(create.columns))
+    _check_columns(create, columns)
+    check_properties(create.properties or {})
+    leading = tuple(c.name for c in columns[: len(keys)])
+    distribution = create.distribution or (leading if create.primary else ())
+    return Table(ident, database, create.name[-1], columns, leading, create.primary, distribution, create.buckets,
+                 create.sort_key, dict(create.properties or {}), create.comment, next_column=len(columns) + 1,
+                 created=now, partition=create.partition, partition_columns=create.partition_columns)  # fmt: skip
 
 
-def _check_distribution(create: CreateTable, names: Sequence[str], keys: Sequence[str]) -> None:
-    for name in create.distribution:
-        if name.lower() not in names:
-            raise SqlError.analysis(f"Distribution column({name}) doesn't exist")
-        if create.primary and name.lower() not in keys:
-            raise SqlError.analysis(f"The distribution column[{name}] must be a primary key column")
+def _default_keys(columns: Sequence[ColumnSpec]) -> list[str]:
+    """The key of a table that names none: the short key of a Duplicate Key table."""
+    keys: list[str] = []
+    size = 0
+    for spec in columns:
+        size += _INDEX_SIZE.get(spec.type.kind, 0)
+        if len(keys) >= _SHORT_KEY_COLUMNS or size > _SHORT_KEY_BYTES:
+            break
+        if spec.type.kind not in _INDEX_SIZE:
+            break
+        keys.append(spec.name.lower())
+        if spec.type.kind is Kind.VARCHAR:
+            break
+    if not keys:
+        raise SqlError.analysis(f"Data type of first column cannot be {columns[0].type.upper}")
+    return keys
+
+
+def _check_keys(create: CreateTable, names: Sequence[str], keys: Sequence[str]) -> None:
+    if len(keys) > len(names):
+        raise SqlError.analysis("The number of key columns should be less than the number of columns.")
+    for position, key in enumerate(keys):
+        if names[position] != key:
+            if key not in names:
+                raise SqlError.analysis(f"Key column({create.keys[position]}) doesn't exist.")
+            raise SqlError.analysis(
+                "Key columns must be the first few columns of the schema and the order  of the key columns must be "
+                "consistent with the order of the schema"
+            )
+        spec = create.columns[position]
+        if create.primary and spec.nullable is True:
+            raise SqlError.analysis(f"primary key column[{spec.name}] cannot be nullable")
+        if create.primary and spec.type.kind not in KEY_TYPES:
+            raise SqlError.analysis(f"primary key column[{spec.name}] type not supported: {spec.type}")
+        if spec.type.kind in (Kind.FLOAT, Kind.DOUBLE):
+            raise SqlError.analysis(
+                f"Invalid data type of key column '{spec.name}': '{spec.type.upper}', use decimal instead"
+            )
+        if spec.type.kind in _NO_KEYS:
+            raise SqlError.analysis(f"Invalid data type of key column '{spec.name}': '{spec.type.upper}'")
+
+
+_NO_KEYS = frozenset(kind for kind in Kind if kind in ("JSON", "ARRAY", "MAP", "STRUCT", "VARBINARY"))
+
+
+def _check_sort_key(create: CreateTable, names: Sequence[str]) -> None:
     for name in create.sort_key:
         if name.lower() not in names:
             raise SqlError.analysis(f"Unknown column '{name}' does not exist")
-    if (number := create.properties.get("replication_num")) is not None and not number.isdigit():
-        raise SqlError.analysis(f"Invalid replication_num: {number}")
+        kind = create.columns[names.index(name.lower())].type
+        if create.primary and kind.kind not in KEY_TYPES:
+            raise SqlError.analysis(f"sort key column[{name}] type not supported: {kind}")
 
 
-def _column(spec: ColumnSpec, ident: int, primary_key: bool) -> Column:
-    if primary_key:
-        if spec.nullable is True:
-            raise SqlError.analysis(f"primary key column[{spec.name}] cannot be nullable")
-        if spec.type.kind not in KEY_TYPES:
-            raise SqlError.analysis(f"primary key column[{spec.name}] type not supported: {spec.type}")
-    nullable = spec.nullable is not False and not primary_key
-    return Column(ident, spec.name, spec.type, nullable, spec.default, spec.default_now, spec.comment)
+def _check_distribution(create: CreateTable, names: Sequence[str], keys: Sequence[str], version: Version) -> None:
+    for name in create.partition_columns:
+        if name.lower() not in names:
+            raise SqlError.analysis(f"Partition column[{name}] does not exist in column list.")
+        if create.primary and name.lower() not in keys:
+            raise SqlError.ddl("The partition column could not be aggregated column, unless it is a key column")
+    if create.random and create.primary:
+        raise SqlError.analysis(f"PRIMARY KEY {version.random_refused}")
+    for name in create.distribution:
+        if name.lower() not in names:
+            raise SqlError.analysis(f"Distribution column({name}) doesn't exist.")
+        if create.primary and name.lower() not in keys:
+            raise SqlError.ddl(f"Distribution column[{name}] is not key column")
+        kind = create.columns[names.index(name.lower())].type
+        if not _distributes(kind):
+            raise SqlError.ddl(f"{kind.upper} column can not be distribution column")
 
 
-@dataclass(frozen=True, slots=True)
-class Altered:
-    """The new table value, and how the physical table follows: columns to add, and (old, new) columns to rewrite."""
-
-    table: Table
-    added: tuple[Column, ...] = ()
-    rewritten: tuple[tuple[Column, Column], ...] = ()
+def _distributes(kind: Type) -> bool:
+    return kind.kind not in _NO_KEYS and kind.kind not in (Kind.FLOAT, Kind.DOUBLE)
 
 
-def alter_table(table: Table, tokens: Tokens, *, renames_columns: bool) -> Altered:
-    """After `ALTER TABLE name`: one or more comma-separated ADD, DROP, MODIFY, or one RENAME COLUMN."""
-    altered = Altered(table)
-    while True:
-        if tokens.accept("ADD", "COLUMN"):
-            altered = _add(altered, tokens)
-        elif tokens.accept("DROP", "COLUMN"):
-            altered = _drop(altered, tokens.name())
-        elif tokens.accept("MODIFY", "COLUMN"):
-            altered = _modify(altered, parse_column(tokens))
-            _position(tokens)
-        elif tokens.at("RENAME", "COLUMN") and renames_columns:
-            tokens.accept("RENAME", "COLUMN")
-            altered = _rename(altered, tokens)
-        else:
-            raise SqlError.not_emulated(f"ALTER TABLE … {tokens.peek().text.upper()} {tokens.peek(1).text.upper()}")
-        if not tokens.accept(","):
-            break
-    tokens.end()
-    return altered
-
-
-def _position(tokens: Tokens) -> str | None:
-    if tokens.accept("FIRST"):
-        raise SqlError.not_emulated("ALTER TABLE … FIRST")
-    return tokens.name() if tokens.accept("AFTER") else None
-
-
-def _add(altered: Altered, tokens: Tokens) -> Altered:
-    specs: list[tuple[ColumnSpec, str | None]] = []
-    if tokens.accept("("):
-        while True:
-            specs.append((parse_column(tokens), None))
-            if not tokens.accept(","):
-                break
-        tokens.expect(")")
-    else:
-        specs.append((parse_column(tokens), _position(tokens)))
-    table, added = altered.table, altered.added
-    for spec, after in specs:
-        if table.find(spec.name) is not None:
-            raise SqlError.analysis(f"Duplicate column name '{spec.name}'")
-        if spec.nullable is False and spec.default is None and not spec.default_now:
-            raise SqlError.analysis(f"Column {spec.name} is not nullable and has no default value")
-        column = _column(spec, table.next_column, False)
-        at = len(table.columns)
-        if after is not None:
-            at = table.columns.index(_existing(table, after)) + 1
-            if at < len(table.keys):
-                raise SqlError.analysis("Can not add value column before a key column")
-        columns = (*table.columns[:at], column, *table.columns[at:])
-        table = replace(table, columns=columns, next_column=table.next_column + 1)
-        added = (*added, column)
-    return replace(altered, table=table, added=added)
-
-
-def _existing(table: Table, name: str) -> Column:
-    column = table.find(name)
-    if column is None:
-        raise SqlError.analysis(f"Column does not exists: {name}")
-    return column
-
-
-def _drop(altered: Altered, name: str) -> Altered:
-    table = altered.table
-    column = _existing(table, name)
-    if table.is_key(column):
-        raise SqlError.analysis(
-            f"Can not drop key column in {'primary' if table.primary else 'duplicate'} data model table"
-        )
-    if name.lower() in [key.lower() for key in table.sort_key]:
-        raise SqlError.analysis(f"Can not drop sort key column: {name}")
-    return replace(altered, table=replace(table, columns=tuple(c for c in table.columns if c is not column)))
-
-
-# Conversions StarRocks offers (the rewrite job): to a wider type of the same family, or to text.
-_WIDER = [
-    [Kind.TINYINT, Kind.SMALLINT, Kind.INT, Kind.BIGINT, Kind.LARGEINT],
-    [Kind.TINYINT, Kind.SMALLINT, Kind.INT, Kind.FLOAT, Kind.DOUBLE],
-    [Kind.INT, Kind.DOUBLE],
-    [Kind.DATE, Kind.DATETIME],
-    [Kind.CHAR, Kind.VARCHAR, Kind.JSON],
-]
-_TO_TEXT = {Kind.TINYINT, Kind.SMALLINT, Kind.INT, Kind.BIGINT, Kind.LARGEINT, Kind.FLOAT, Kind.DOUBLE, Kind.DECIMAL,
-            Kind.DATE, Kind.DATETIME, Kind.CHAR, Kind.JSON}  # fmt: skip
-
-
-def _can_become(old: Type, new: Type) -> bool:
-    if old.kind is new.kind:
-        if old.kind is Kind.DECIMAL:
-            return new.scale >= old.scale and new.precision - new.scale >= old.precision - old.scale
-        return old.item == new.item and new.length >= old.length
-    if new.kind is Kind.VARCHAR and old.kind in _TO_TEXT:
-        return old.length <= new.length
-    families = (family for family in _WIDER if old.kind in family and new.kind in family)
-    return any(family.index(old.kind) < family.index(new.kind) for family in families)
-
-
-def _modify(altered: Altered, spec: ColumnSpec) -> Altered:
-    table = altered.table
-    old = _existing(table, spec.name)
-    if table.primary and table.is_key(old):
-        raise SqlError.analysis("Can not modify key column: " + old.name + " for primary key table")
-    if not _can_become(old.type, spec.type):
-        raise SqlError.analysis(f"Can not change {old.type} to {spec.type}")
-    if spec.nullable is False and old.nullable:
-        raise SqlError.analysis("Can not change from nullable to non-nullable")
-    new = Column(
-        old.ident, old.name, spec.type, spec.nullable is not False, spec.default, spec.default_now, spec.comment
-    )
-    rewritten = altered.rewritten
-    if new.type.physical != old.type.physical:
-        new = replace(new, ident=table.next_column)
-        table = replace(table, next_column=table.next_column + 1)
-        rewritten = (*rewritten, (old, new))
-    table = replace(table, columns=tuple(new if c is old else c for c in table.columns))
-    return replace(altered, table=table, rewritten=rewritten)
-
-
-def _rename(altered: Altered, tokens: Tokens) -> Altered:
-    table = altered.table
-    old = _existing(table, tokens.name())
-    tokens.expect("TO")
-    name = check_name(tokens.name())
-    if (other := table.find(name)) is not None and other is not old:
-        raise SqlError.analysis(f"Column name[{name}] already used")
-
-    def renamed(names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(name if n.lower() == old.name.lower() else n for n in names)
-
-    columns = tuple(replace(c, name=name) if c is old else c for c in table.columns)
-    return replace(altered, table=replace(table, columns=columns, keys=renamed(table.keys),
-                                          distribution=renamed(table.distribution),
-                                          sort_key=renamed(table.sort_key)))  # fmt: skip
+def _check_columns(create: CreateTable, columns: Sequence) -> None:
+    if sum(column.auto_increment for column in columns) > 1:
+        raise SqlError.analysis("More than one AUTO_INCREMENT column defined in CREATE TABLE Statement")
+    for column in columns:
+        if column.auto_increment and column.type.kind is not Kind.BIGINT:
+            raise SqlError.analysis("The AUTO_INCREMENT column must be BIGINT")

@@ -14,7 +14,8 @@ from sqlglot import exp
 from dbmazz_sandbox.starrocks.catalog import Column, Table
 from dbmazz_sandbox.starrocks.cluster import utc_now
 from dbmazz_sandbox.starrocks.errors import SqlError
-from dbmazz_sandbox.starrocks.mysql.select import brief, execute
+from dbmazz_sandbox.starrocks.mysql.failures import refusal
+from dbmazz_sandbox.starrocks.mysql.select import execute
 from dbmazz_sandbox.starrocks.mysql.translate import Translator, parse
 from dbmazz_sandbox.starrocks.protocol.coerce import Invalid, coerce_one
 from dbmazz_sandbox.starrocks.protocol.fold import Batch, fold, key_too_long
@@ -42,6 +43,7 @@ async def run(session: StarRocksSession, sql: str, word: str) -> int:
         raise SqlError.not_emulated(f"this form of {word}")
     cluster = session.cluster
     async with cluster.lock(table):
+        await cluster.publisher.settled(table)
         if cluster.catalog.get(table.database, table.name) is not table:
             raise SqlError.analysis(f"Table {table.name} changed while the statement was planned, please try again")
 
@@ -70,7 +72,7 @@ def _fetch(translator: Translator, sql: str) -> list[Sequence[Any]]:
         try:
             return cursor.fetchall()
         except duckdb.Error as error:
-            raise SqlError(brief(error)) from error
+            raise refusal(error) from error
 
 
 def _stored(column: Column, values: Sequence[Any]) -> list[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from sqlglot import exp
 
 from dbmazz_sandbox.starrocks.catalog import Table
 from dbmazz_sandbox.starrocks.errors import SqlError
+from dbmazz_sandbox.starrocks.mysql.failures import refusal
 from dbmazz_sandbox.starrocks.mysql.render import Chunks, result_column, size_of
 from dbmazz_sandbox.starrocks.mysql.translate import Translator, parse
 from dbmazz_sandbox.starrocks.types import Kind
@@ -42,11 +42,9 @@ async def run(session: StarRocksSession, sql: str) -> ResultSet:
     except BaseException:
         cursor.close()
         raise
-    wide = _plain_columns(original, translator.tables, Kind.LARGEINT)
-    documents = _plain_columns(original, translator.tables, Kind.JSON)
+    declared = _declared(original, translator.tables)
     columns = [
-        result_column(name, str(kind), largeint=name.lower() in wide, stored=name.lower() in documents)
-        for name, kind, *_ in cursor.description or ()
+        result_column(name, str(kind), declared.get(name.lower())) for name, kind, *_ in cursor.description or ()
     ]
     if len(first) < FIRST_ROWS:
         cursor.close()
@@ -66,17 +64,22 @@ async def _rest(
         cursor.close()
 
 
-def _plain_columns(query: exp.Expression, tables: list[Table], kind: Kind) -> set[str]:
-    """Output names that are columns of that kind as they are stored, rather than computed."""
-    columns = {c.name.lower() for table in tables for c in table.columns if c.type.kind is kind}
+_AS_DECLARED = frozenset(kind for kind in Kind if kind in ("LARGEINT", "JSON", "ARRAY", "MAP", "STRUCT", "CHAR"))
+
+
+def _declared(query: exp.Expression, tables: list[Table]) -> dict[str, Kind]:
+    """StarRocks types of the outputs that are stored columns as they are, rather than computed, where DuckDB's type
+    does not tell."""
+    columns = {c.name.lower(): c.type.kind for t in tables for c in t.columns if c.type.kind in _AS_DECLARED}
     if not columns or not isinstance(query, exp.Select):
         return columns
-    out: set[str] = set()
+    out: dict[str, Kind] = {}
     for item in query.expressions:
         if item.is_star:
             return columns
-        if isinstance(item.unalias(), exp.Column) and item.unalias().name.lower() in columns:
-            out.add(item.alias_or_name.lower())
+        plain = item.unalias()
+        if isinstance(plain, exp.Column) and plain.name.lower() in columns:
+            out[item.alias_or_name.lower()] = columns[plain.name.lower()]
     return out
 
 
@@ -84,17 +87,8 @@ def execute(cursor: duckdb.DuckDBPyConnection, sql: str) -> None:
     """Run DuckDB SQL; its errors become what StarRocks says, without the values in them."""
     try:
         cursor.execute(sql)
-    except duckdb.BinderException as error:
-        if match := re.search(r'[Cc]olumn "([^"]+)"', str(error)):
-            raise SqlError.analysis(f"Column '{match[1]}' cannot be resolved") from error
-        raise SqlError.analysis(brief(error)) from error
-    except duckdb.CatalogException as error:
-        match = re.search(r"Function with name \"?(\w+)", str(error))
-        if match:
-            raise SqlError.analysis(f"No matching function with signature: {match[1]}") from error
-        raise SqlError.analysis(brief(error)) from error
     except duckdb.Error as error:
-        raise SqlError(brief(error)) from error
+        raise refusal(error) from error
 
 
 def fetch(cursor: duckdb.DuckDBPyConnection, count: int) -> list[Sequence[Any]]:
@@ -102,10 +96,4 @@ def fetch(cursor: duckdb.DuckDBPyConnection, count: int) -> list[Sequence[Any]]:
     try:
         return cursor.fetchmany(count)
     except duckdb.Error as error:
-        raise SqlError(brief(error)) from error
-
-
-def brief(error: duckdb.Error) -> str:
-    # DuckDB quotes the values it stumbles over.
-    text = re.sub(r"'[^']*'|\"[^\"]*\"", "…", str(error).partition("\n")[0].partition(": ")[2])
-    return text.rstrip(".") or "the query failed"
+        raise refusal(error) from error

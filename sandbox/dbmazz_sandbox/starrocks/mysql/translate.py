@@ -68,7 +68,7 @@ class Translator:
 
     def prepare(self, cursor: duckdb.DuckDBPyConnection) -> None:
         for name in self.system:
-            columns, select = relation(name, self.session.cluster.catalog)
+            columns, select = relation(name, self.session.information())
             cursor.register(f"{name}_rows", columns)
             cursor.execute(f"CREATE OR REPLACE TEMP VIEW information_{name} AS {select}")
 

@@ -1,12 +1,12 @@
 """JSON values into column values (starrocks.md 5): per column where all values look alike, else value by value.
 
-A stored value is: bool, int, float, str (text; canonical text for DECIMAL, DATE, DATETIME, JSON, ARRAY), bytes
+A stored value is: bool, int, float, str (text; canonical text for DECIMAL, DATE, DATETIME, JSON and
+nested values), bytes
 (VARBINARY), None (NULL).
 """
 
 from __future__ import annotations
 
-import binascii
 import json
 import math
 import re
@@ -63,9 +63,10 @@ def _boolean(kind: Type, value: Any) -> bool:
         lowered = value.strip().lower()
         if lowered in ("true", "false"):
             return lowered == "true"
-        if _INTEGER.fullmatch(value):
+        if _INTEGER.fullmatch(value) and -(1 << 31) <= int(value) < 1 << 31:
             return int(value) != 0
-    raise Invalid("Failed to parse value as boolean, column={c}")
+        raise Invalid(f"Failed to parse string value as boolean. column={{c}}, value={value}")
+    raise Invalid(f"Unsupported value type to boolean. column={{c}}, type={_json_type(value)}")
 
 
 def _integer(kind: Type, value: Any) -> int:
@@ -78,10 +79,10 @@ def _integer(kind: Type, value: Any) -> int:
         elif _NUMERIC.fullmatch(value) and math.isfinite(float(value)):
             number = int(float(value))
         else:
-            raise Invalid(f"Unable to cast string value to {kind.kind}. value={value}, column={{c}}")
+            raise Invalid(f"Unable to cast string value to BIGINT. value={value}, column={{c}}")
     elif isinstance(value, float):
-        if not isinstance(value, Number) and value <= -(2.0**63):
-            raise NeedsTokens  # an integer below the 64-bit range, or a number written with a fraction?
+        if not isinstance(value, Number) and abs(value) >= 2.0**63:
+            raise NeedsTokens  # an integer beyond the 64-bit range, or a number written with a fraction?
         number = int(value) if math.isfinite(value) else most
     else:
         number = value
@@ -109,7 +110,7 @@ def _floating(kind: Type, value: Any) -> float:
             if lowered.startswith(prefix):
                 return special
         if not _NUMERIC.fullmatch(value):
-            raise Invalid(f"Unable to cast string value to {kind.kind}. value={value}, column={{c}}")
+            raise Invalid(f"Unable to cast string value to BIGINT. value={value}, column={{c}}")
     try:
         number = float(value)
     except OverflowError:
@@ -122,16 +123,13 @@ def _floating(kind: Type, value: Any) -> float:
 def _decimal(kind: Type, value: Any) -> str:
     text = text_of(value)
     if not _NUMERIC.fullmatch(text):
-        raise Invalid(f"Value '{text}' is out of range. The type of '{{c}}' is DECIMAL({kind.precision},{kind.scale})")
+        raise Invalid(f"Value '{text}' is out of range. The type of '{{c}}' is {kind.debug}")
     exponent = Decimal(1).scaleb(-kind.scale)
     number = Decimal(text.strip())
     if number.adjusted() <= 80:
         number = number.quantize(exponent, context=_ROUNDING)
     if abs(number) >= Decimal(10) ** (kind.precision - kind.scale):
-        width = 32 if kind.precision <= 9 else 64 if kind.precision <= 18 else 128
-        raise Invalid(
-            f"Decimal '{text}' is out of range. The type of '{{c}}' is DECIMAL{width}({kind.precision},{kind.scale})'"
-        )
+        raise Invalid(f"Decimal '{text}' is out of range. The type of '{{c}}' is {kind.debug}'")
     return format(number, "f")
 
 
@@ -191,14 +189,43 @@ def _array(kind: Type, value: Any) -> str:
     return "[" + ",".join(_element(kind.item, item) for item in value) + "]"
 
 
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Invalid(f"Expected value type [object], got [{_json_type(value)}]")
+    return value
+
+
+def _map(kind: Type, value: Any) -> str:
+    assert kind.key is not None and kind.item is not None
+    pairs = ((_element(kind.key, key), _element(kind.item, item)) for key, item in _object(value).items())
+    return "{" + ",".join(f"{key}:{item}" for key, item in dict(pairs).items()) + "}"
+
+
+def _struct(kind: Type, value: Any) -> str:
+    """By field name; keys that are no field are dropped, fields that are no key are NULL."""
+    given = _object(value)
+    fields = (f"{json.dumps(name)}:{_element(field, given.get(name))}" for name, field in kind.fields)
+    return "{" + ",".join(fields) + "}"
+
+
+def _json_type(value: Any) -> str:
+    kinds = {str: "string", bool: "boolean", list: "array", dict: "object", type(None): "null"}
+    return kinds.get(type(value), "number")
+
+
 def _element(kind: Type, value: Any) -> str:
-    """An array element as printed; one that does not fit becomes null, in strict mode too."""
+    """An element of a nested value as printed; one that does not fit becomes null, in strict mode too."""
     if value is None:
         return "null"
     try:
         stored = coerce_one(kind, value)
     except Invalid:
         return "null"
+    return element_text(kind, stored)
+
+
+def element_text(kind: Type, stored: Any) -> str:
+    """A stored value as it is printed inside a nested one."""
     if kind.kind is Kind.BOOLEAN:
         return "1" if stored else "0"
     if kind.kind in (Kind.FLOAT, Kind.DOUBLE):
@@ -213,7 +240,7 @@ def _element(kind: Type, value: Any) -> str:
 _ONE: dict[Kind, Callable[[Type, Any], Any]] = {
     Kind.BOOLEAN: _boolean, Kind.LARGEINT: _largeint, Kind.FLOAT: _floating, Kind.DOUBLE: _floating,
     Kind.DECIMAL: _decimal, Kind.CHAR: _text, Kind.VARCHAR: _text, Kind.VARBINARY: _binary, Kind.DATE: _date,
-    Kind.DATETIME: _date, Kind.JSON: _exact_json, Kind.ARRAY: _array,
+    Kind.DATETIME: _date, Kind.JSON: _exact_json, Kind.ARRAY: _array, Kind.MAP: _map, Kind.STRUCT: _struct,
 }  # fmt: skip
 
 
@@ -251,60 +278,61 @@ def _quick(kind: Type, values: Sequence[Any], types: set[type]) -> Sequence[Any]
     """The values themselves when every one is stored as it came; None when they need a look each."""
     if kind.kind is Kind.BOOLEAN:
         return values if types == {bool} else None
+    present = values if None not in values else [value for value in values if value is not None]
     if kind.kind in INTEGER_BITS:
         if types != {int}:
             return None
-        present = [v for v in values if v is not None]
         most = 1 << (INTEGER_BITS[kind.kind] - 1)
         return values if -most <= min(present) and max(present) < most else None
     if kind.kind in (Kind.FLOAT, Kind.DOUBLE):
         if types - {float, Number, int}:
             return None
         most_float = FLOAT_MAX if kind.kind is Kind.FLOAT else sys.float_info.max
-        fits = all(abs(v) <= most_float for v in values if v is not None)
-        return values if fits else None
+        return values if -most_float <= min(present) and max(present) <= most_float else None
     if kind.kind is Kind.DECIMAL and types <= {str, int, Number}:
-        return _quick_decimal(kind, [v if v is None or type(v) is str else text_of(v) for v in values])
+        if types == {str}:
+            return values if _are_decimals(kind, present) else None
+        texts = [value if value is None or type(value) is str else text_of(value) for value in values]
+        return texts if _are_decimals(kind, [text for text in texts if text is not None]) else None
     if types != {str}:
         return None
     if kind.kind in (Kind.VARCHAR, Kind.CHAR):
-        longest = max(len(v) for v in values if v is not None)
-        return values if longest * 4 <= kind.length and _encodable(values) else None
+        return values if _fit(present, kind.length) else None
     if kind.kind in (Kind.DATE, Kind.DATETIME):
-        return _quick_moments(kind, values)
+        return values if _are_moments(kind, present) else None
     return None
 
 
-def _encodable(values: Sequence[Any]) -> bool:
+def _fit(texts: Sequence[str], length: int) -> bool:
+    longest = max(map(len, texts))
+    if longest > length:
+        return False
+    joined = "".join(texts)
+    if joined.isascii():
+        return True
     try:
-        "".join(v for v in values if v is not None).encode()
+        joined.encode()
     except UnicodeEncodeError:
         return False
-    return True
+    return longest * 4 <= length
 
 
-def _quick_decimal(kind: Type, texts: Sequence[str | None]) -> Sequence[str | None] | None:
+def _are_decimals(kind: Type, texts: Sequence[str]) -> bool:
+    """Whether all are plain numbers of no more digits than the column has."""
     whole, scale = kind.precision - kind.scale, kind.scale
     fraction = rf"(?:\.\d{{1,{scale}}})?" if scale else ""
     pattern = rf"(?:-?\d{{1,{max(whole, 1)}}}{fraction}\n)*"
-    joined = "".join(f"{text}\n" for text in texts if text is not None)
-    return texts if whole and re.fullmatch(pattern, joined, re.ASCII) else None
+    return bool(whole) and re.fullmatch(pattern, "\n".join(texts) + "\n", re.ASCII) is not None
 
 
-def _quick_moments(kind: Type, values: Sequence[str | None]) -> Sequence[str | None] | None:
-    joined = "".join(f"{value}\n" for value in values if value is not None)
+def _are_moments(kind: Type, texts: Sequence[str]) -> bool:
+    """Whether all are dates or times in the usual form, and such days exist."""
+    joined = "\n".join(texts) + "\n"
     pattern = _DATE_COLUMN if kind.kind is Kind.DATE else _DATETIME_COLUMN
     if not joined.isascii() or pattern.fullmatch(joined) is None:
-        return None
+        return False
     try:
-        np.array(joined.split("\n")[:-1], dtype="datetime64[us]")
+        np.array(texts, dtype="datetime64[us]")
     except ValueError:
-        return None  # the right shape but no such day: look at each
-    return values
-
-
-def decode_base64(text: str) -> bytes | None:
-    try:
-        return binascii.a2b_base64(text, strict_mode=bool(text))
-    except (binascii.Error, ValueError):
-        return None
+        return False  # the right shape but no such day: look at each
+    return True
