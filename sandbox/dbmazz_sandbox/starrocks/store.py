@@ -209,7 +209,7 @@ class Store:
                     rows = cursor.execute(sql).fetchall()
                     changed += int(rows[0][0]) if rows else 0
             if transaction is not None:
-                remember(cursor, transaction, State.VISIBLE, finished)
+                remember(cursor, transaction, State.VISIBLE, finished, new=True)
         if transaction is not None and transaction.ident % LABEL_KEEP_MAX_NUM == 0:
             with self.transaction() as cursor:
                 self._trim(cursor)
