@@ -137,6 +137,11 @@ class Catalog:
     def get(self, database: str, name: str) -> Table | None:
         return self.databases.get(database, {}).get(name)
 
+    def by_ident(self, ident: int) -> Table | None:
+        """The table that a transaction remembers, as it is declared now."""
+        tables = (table for tables in self.databases.values() for table in tables.values())
+        return next((table for table in tables if table.ident == ident), None)
+
     def names(self) -> list[str]:
         return sorted([*self.databases, *SYSTEM_DATABASES])
 

@@ -5,24 +5,30 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import time
+import uuid
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Protocol, TypeVar
+
+import structlog
 
 from dbmazz_sandbox.starrocks.alters import Alters, Job, moment
+from dbmazz_sandbox.starrocks.backends import Backends
 from dbmazz_sandbox.starrocks.catalog import Catalog, Column, Table, with_job
-from dbmazz_sandbox.starrocks.errors import SqlError
+from dbmazz_sandbox.starrocks.errors import LoadError, SqlError
 from dbmazz_sandbox.starrocks.faults import Fault, Faults
-from dbmazz_sandbox.starrocks.labels import Labels
+from dbmazz_sandbox.starrocks.labels import Labels, Transaction
 from dbmazz_sandbox.starrocks.mysql.alter import Altered, alter_table
 from dbmazz_sandbox.starrocks.protocol.tokens import Tokens
 from dbmazz_sandbox.starrocks.protocol.upsert import default_value
+from dbmazz_sandbox.starrocks.publishing import Publisher
 from dbmazz_sandbox.starrocks.store import Store, StoreRefused
 from dbmazz_sandbox.starrocks.users import Users
 from dbmazz_sandbox.starrocks.version import Version
 
 R = TypeVar("R")
+log = structlog.get_logger("dbmazz.sandbox.starrocks")
 ERROR_LOGS = 200  # files kept
 ALTER_SECONDS = "sandbox_alter_seconds"  # how long every ALTER takes; not a setting of StarRocks
 ALTER_FAILED = "schema change task failed: alter tablet failed"
@@ -32,23 +38,44 @@ def utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC).replace(tzinfo=None)
 
 
+class Expiring(Protocol):
+    """What has deadlines. Times are Unix seconds; 0: none."""
+
+    def next_deadline(self) -> float: ...
+
+    def expire_all(self, now: float) -> object: ...
+
+
 class Cluster:
     """One emulated cluster. All methods belong to the event loop; blocking work goes through `load` and `query`."""
 
-    def __init__(self, store: Store, faults: Faults, version: Version, user: str, password: str) -> None:
+    def __init__(
+        self, store: Store, faults: Faults, version: Version, user: str, password: str, backends: Backends | None = None
+    ) -> None:
         self.store, self.faults, self.version = store, faults, version
         self.users = Users(user, password)
         if (kept := store.kept("users")) is not None:
             self.users.restore(kept)
         self.alters = Alters()
         self.alters.restore(store.kept("alters") or [])
+        self.backends = backends if backends is not None else Backends(1)
+        self.frontend_up = True
         self.settings = {"empty_load_as_error": "true", "run_mode": "shared_nothing", "max_varchar_length": "1048576",
-                         "label_keep_max_num": "1000", "stream_load_default_timeout_second": "600", ALTER_SECONDS: "0"}  # fmt: skip
+                         "label_keep_max_num": "1000", "label_keep_max_second": "259200",
+                         "max_running_txn_num_per_db": "1000", "stream_load_default_timeout_second": "600",
+                         "prepared_transaction_default_timeout_second": "86400",
+                         ALTER_SECONDS: "0",
+                         # The images for one BE set 1, a cluster's default is 3.
+                         "default_replication_num": str(min(3, len(self.backends)))}  # fmt: skip
         self.error_logs: OrderedDict[str, str] = OrderedDict()
         self._locks: dict[int, asyncio.Lock] = {}
         # Two pools: a crowd of queries never takes the threads that loads commit on.
         self._load_pool = ThreadPoolExecutor(4, thread_name_prefix="starrocks-load")
         self._query_pool = ThreadPoolExecutor(8, thread_name_prefix="starrocks-query")
+        self.labels.settings = self.settings
+        self.publisher = Publisher(self)
+        self.expiring: list[Expiring] = [self.labels]
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def catalog(self) -> Catalog:
@@ -72,6 +99,40 @@ class Cluster:
     async def query(self, call: Callable[[], R]) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._query_pool, call)
 
+    def arm(self) -> None:
+        """Set the timer for the earliest deadline; called whenever one was added."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadlines = [deadline for each in self.expiring if (deadline := each.next_deadline())]
+        if deadlines:
+            wait = max(0.0, min(deadlines) - self.now())
+            self._timer = asyncio.get_running_loop().call_later(wait, self._expire)
+
+    def _expire(self) -> None:
+        for each in self.expiring:
+            each.expire_all(self.now())
+        self.discard_abandoned()
+        self.arm()
+
+    def discard_abandoned(self) -> None:
+        """Have a thread throw away what prepared transactions had staged that are aborted now."""
+        while self.labels.abandoned:
+            transaction, now = self.labels.abandoned.pop(), self.now()
+            self.start(lambda given=transaction, at=now: self.store.discard(given, at)).add_done_callback(_report)
+
+    def check_frontend(self) -> None:
+        """Raises LoadError while the FE restarts: a BE needs it to begin, plan and commit."""
+        if not self.frontend_up:
+            address = f"TNetworkAddress(hostname={self.backends[0].host}, port=9020)"
+            raise LoadError(f"FE RPC failure, address={address}, reason=connect() failed: Connection refused")
+
+    def stop(self) -> None:
+        """No timer fires any more; before `close`, on the event loop."""
+        self.publisher.close()
+        if self._timer is not None:
+            self._timer.cancel()
+
     def close(self) -> None:
         """Blocking: waits for what is being committed, then closes the file."""
         self._load_pool.shutdown(wait=True)
@@ -81,10 +142,14 @@ class Cluster:
     def now(self) -> float:
         return time.time()
 
-    def keep_error_log(self, name: str, text: str) -> None:
-        self.error_logs[name] = text
+    def new_error_log(self, be_url: str, lines: Sequence[str], transaction: Transaction) -> str:
+        """Keep the rejected rows of a load; the ErrorURL of its reply."""
+        name = f"error_log_{uuid.uuid4().hex[:16]}_{uuid.uuid4().hex[:16]}"
+        self.error_logs[name] = "\n".join(lines) + "\n"
+        transaction.error_log = name
         while len(self.error_logs) > ERROR_LOGS:
             self.error_logs.popitem(last=False)
+        return f"{be_url}/api/_load_error_log?file={name}"
 
     def tracking(self) -> list[tuple[int, str, str, str]]:
         """Job, label, database and text of the error logs that belong to a transaction."""
@@ -105,7 +170,7 @@ class Cluster:
                 return
             raise SqlError.unknown_database(name)
         tables = list(self.catalog.databases.pop(name).values())
-        self.labels.drop_database(name)
+        self.labels.drop_database(name)  # with what was prepared: it goes with the tables
         for table in tables:
             async with self.lock(table):
                 self._locks.pop(table.ident, None)
@@ -119,7 +184,7 @@ class Cluster:
                 return
             raise SqlError.analyzed(f"Table '{name}' already exists", 1050, "42S01")
         ident = await self.load(self.store.next_ident)
-        table = build(ident, f"{utc_now():%Y-%m-%d %H:%M:%S}")
+        table = self.backends.placed(build(ident, f"{utc_now():%Y-%m-%d %H:%M:%S}"), self.settings)
         if self.catalog.databases.get(database, {}).setdefault(name, table) is not table:
             raise SqlError.analyzed(f"Table '{name}' already exists", 1050, "42S01")
         async with self.lock(table):
@@ -158,7 +223,8 @@ class Cluster:
             self.alters.check_normal(table.ident, name)
             altered = alter_table(table, Tokens(clauses), renames_columns=renames_columns)
             seconds, failure = self._asked_of_alters(f"{database}.{name}")
-            if altered.job and (seconds or failure):
+            waits = bool(altered.rewritten) and self.publisher.holds(table)  # for transactions, as WAITING_TXN
+            if altered.job and (seconds or failure or waits):
                 ident = await self.load(self.store.next_ident)
                 self.alters.begin(Job(ident, database, name, table.ident, clauses, self.now(), seconds, failure))
                 await self.keep_alters()
@@ -196,6 +262,8 @@ class Cluster:
             if table is None or table.ident != job.table_ident:
                 self.alters.forget(job.table_ident)
                 continue
+            if self.publisher.holds(table):
+                continue
             async with self.lock(table):
                 if not job.ended:
                     await self._end(job)
@@ -214,6 +282,11 @@ class Cluster:
             job.end(job.created + job.seconds)
         except (SqlError, StoreRefused) as error:
             job.end(job.created + job.seconds, f"schema change task failed: {error}")
+
+
+def _report(done: asyncio.Future[None]) -> None:
+    if not done.cancelled() and (error := done.exception()) is not None:
+        log.warning("discard_failed", error=type(error).__name__)
 
 
 def converted(old: Column, new: Column) -> str:

@@ -1,4 +1,4 @@
-"""The look-alike as one object: FE, BE, MySQL and control ports over one data directory."""
+"""The look-alike as one object: FE, BEs, MySQL and control ports over one data directory."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from types import TracebackType
 import structlog
 from aiohttp import web
 
+from dbmazz_sandbox.starrocks.backends import BackendNode, Backends
 from dbmazz_sandbox.starrocks.cluster import Cluster
 from dbmazz_sandbox.starrocks.errors import SandboxError
 from dbmazz_sandbox.starrocks.faults import Faults
 from dbmazz_sandbox.starrocks.http.backend import Backend
 from dbmazz_sandbox.starrocks.http.control import Control
 from dbmazz_sandbox.starrocks.http.frontend import Frontend
+from dbmazz_sandbox.starrocks.http.listener import Listener
 from dbmazz_sandbox.starrocks.mysql.server import MysqlPort
 from dbmazz_sandbox.starrocks.store import Store
+from dbmazz_sandbox.starrocks.transactions.frontend import TransactionFrontend
+from dbmazz_sandbox.starrocks.transactions.multi import MultiTable
 from dbmazz_sandbox.starrocks.version import Version
 
 log = structlog.get_logger("dbmazz.sandbox.starrocks")
 FILE = "starrocks.duckdb"
-# The BE takes any header (the `columns` of a wide table); the FE checks its own limit itself.
-_MAX_HEADER = 1 << 20
 _WILDCARDS = ("0.0.0.0", "::")
 
 
@@ -32,6 +34,7 @@ class StarRocksSandbox:
     """`async with StarRocksSandbox(path) as starrocks:` or start() and stop(). A port of 0 takes a free one.
 
     After start: `fe_url`, `be_url`, `control_url` ("http://127.0.0.1:PORT"), `mysql_port`; `faults` always.
+    With `backends=3` there are three BEs: `be_urls`; `be_port` is the first's, the next ports the others'.
     `host` is what it binds, `advertise` the name in these URLs, which the FE's redirects and SHOW BACKENDS give to clients
     (default: `host`, or this machine's name when it binds all addresses).
     Raises ValueError for a version that is not emulated, SandboxError for a port or data file in use.
@@ -50,6 +53,7 @@ class StarRocksSandbox:
         user: str = "root",
         password: str = "",
         version: str = "3.3",
+        backends: int = 1,
     ) -> None:
         self._path = Path(data_dir) / FILE
         self._host = host
@@ -57,33 +61,59 @@ class StarRocksSandbox:
         self._ports = {"FE HTTP": fe_port, "BE HTTP": be_port, "MySQL": mysql_port, "control": control_port}
         self._user, self._password = user, password
         self.version = Version.parse(version)
+        self.backends = Backends(backends)
         self.faults = Faults()
-        self.fe_url = self.be_url = self.control_url = ""
+        self.fe_url = self.control_url = ""
         self.mysql_port = mysql_port
         self._stack: AsyncExitStack | None = None
+        self._frontend: Listener
+        self._listeners: dict[int, Listener] = {}
+        self._cluster: Cluster
+        self._mysql: MysqlPort
+        self._transactions: TransactionFrontend
+        self._servers: dict[int, Backend] = {}
+        self._tasks: asyncio.TaskGroup
+        self._outage: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         if self._stack is not None:
             raise SandboxError("the StarRocks sandbox is already running")
         async with AsyncExitStack() as stack:
             store = await asyncio.to_thread(Store, self._path)
-            cluster = Cluster(store, self.faults, self.version, self._user, self._password)
+            cluster = Cluster(store, self.faults, self.version, self._user, self._password, self.backends)
+            self._cluster = cluster
             stack.push_async_callback(asyncio.to_thread, cluster.close)
-            backend = Backend(cluster)
-            self.be_url = backend.url = await self._serve(stack, backend.app, "BE HTTP", lingering_time=10.0)
+            stack.callback(cluster.stop)
+            multi = MultiTable(cluster)
+            for position, node in enumerate(self.backends):
+                await self._open_backend(stack, position, node, multi)
             # The FE closes on a client that sent its body unasked, as the real one does.
-            frontend = Frontend(cluster, lambda: self.be_url)
-            self.fe_url = await self._serve(stack, frontend.app, "FE HTTP", lingering_time=0.0)
-            self.control_url = await self._serve(stack, Control(self.faults).app, "control", lingering_time=1.0)
-            mysql = MysqlPort(cluster, self._backend_address)
+            self._transactions = TransactionFrontend(cluster, multi)
+            frontend = Frontend(cluster, self._transactions, self.restart_frontend)
+            self._frontend = await self._open(
+                stack, frontend.app, "FE HTTP", self._ports["FE HTTP"], lingering_time=1.0
+            )
+            self.fe_url = self._url(self._frontend)
+            control = Control(self)
+            listener = await self._open(stack, control.app, "control", self._ports["control"], lingering_time=1.0)
+            self.control_url = self._url(listener)
+            self._mysql = MysqlPort(cluster, self._addresses)
             try:
-                self.mysql_port = await mysql.start(self._host, self._ports["MySQL"])
+                self.mysql_port = await self._mysql.start(self._host, self._ports["MySQL"])
             except OSError as error:
-                raise self._in_use("MySQL", error) from error
-            stack.push_async_callback(mysql.stop)
+                raise SandboxError(
+                    f"the StarRocks sandbox cannot listen on {self._host}:{self._ports['MySQL']} (MySQL port): "
+                    f"{error.strerror or error}; choose another port, or 0 for a free one"
+                ) from error
+            stack.push_async_callback(self._mysql.stop)
             stack.push_async_callback(self.faults.clear)  # first of all: nothing may stall the stop
+            # Last, when nothing fails any more: a group would wrap what its body raises.
+            self._tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            stack.callback(self._end_outage)
+            cluster.publisher.resume()
+            cluster.arm()
             self._stack = stack.pop_all()
-        log.info("starrocks_sandbox_started", fe=self.fe_url, be=self.be_url, mysql_port=self.mysql_port,
+        log.info("starrocks_sandbox_started", fe=self.fe_url, be=self.be_urls, mysql_port=self.mysql_port,
                  control=self.control_url, version=self.version.number)  # fmt: skip
 
     async def stop(self) -> None:
@@ -100,26 +130,75 @@ class StarRocksSandbox:
     ) -> None:
         await self.stop()
 
-    def _backend_address(self) -> tuple[str, int, int]:
+    @property
+    def be_urls(self) -> list[str]:
+        """One per BE, whether it is up or not."""
+        return [node.url for node in self.backends]
+
+    @property
+    def be_url(self) -> str:
+        return self.backends[0].url if self.backends[0].port else ""
+
+    async def stop_backend(self, position: int) -> None:
+        """A BE goes down: connections to it are cut, new ones refused; the FE sends nobody there. Raises IndexError."""
+        node = self.backends[position]
+        node.alive = False
+        self._servers[node.ident].forget()
+        await self._listeners[node.ident].refuse()
+        log.info("backend_stopped", backend=node.ident)
+
+    async def start_backend(self, position: int) -> None:
+        """It comes back, on the same port, with the transactions it coordinated forgotten. Raises IndexError."""
+        node = self.backends[position]
+        await self._listeners[node.ident].admit()
+        node.alive = True
+        log.info("backend_started", backend=node.ident)
+
+    async def restart_frontend(self, seconds: float) -> None:
+        """The FE drops all connections, HTTP and MySQL, and refuses new ones for so long. What it only had in memory, the
+        running transactions, is forgotten."""
+        cluster = self._cluster
+        if not cluster.frontend_up:
+            return
+        cluster.frontend_up = False
+        self._transactions.restart()
+        cluster.labels.restart(cluster.now())
+        log.info("frontend_stopped", seconds=seconds)
+        self._mysql.refuse()
+        await self._frontend.refuse()
+        self._outage = self._tasks.create_task(self._come_back(seconds))
+
+    async def _come_back(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self._frontend.admit()
+        await self._mysql.admit()
+        self._cluster.frontend_up = True
+        log.info("frontend_started")
+
+    def _end_outage(self) -> None:
+        if self._outage is not None:
+            self._outage.cancel()
+
+    def _addresses(self) -> tuple[str, int, int]:
         """Host, FE HTTP port and BE HTTP port, for SHOW BACKENDS and SHOW FRONTENDS."""
-        return self._advertised, int(self.fe_url.rpartition(":")[2]), int(self.be_url.rpartition(":")[2])
+        return self._advertised, self._frontend.port, self.backends[0].port
 
-    async def _serve(self, stack: AsyncExitStack, app: web.Application, name: str, *, lingering_time: float) -> str:
-        runner = web.AppRunner(
-            app, access_log=None, shutdown_timeout=5.0, lingering_time=lingering_time,
-            max_line_size=_MAX_HEADER, max_field_size=_MAX_HEADER, auto_decompress=False,
-        )  # fmt: skip
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, self._host, self._ports[name])
-        try:
-            await site.start()
-        except OSError as error:
-            raise self._in_use(name, error) from error
-        return f"http://{self._advertised}:{runner.addresses[0][1]}"
+    async def _open_backend(self, stack: AsyncExitStack, position: int, node: BackendNode, multi: MultiTable) -> None:
+        first = self._ports["BE HTTP"]
+        backend = Backend(self._cluster, node, multi)
+        name = "BE HTTP" if len(self.backends) == 1 else f"BE {position + 1} HTTP"
+        listener = await self._open(stack, backend.app, name, first + position if first else 0, lingering_time=10.0)
+        node.host, node.port = self._advertised, listener.port
+        self._servers[node.ident] = backend
+        self._listeners[node.ident] = listener
 
-    def _in_use(self, name: str, error: OSError) -> SandboxError:
-        return SandboxError(
-            f"the StarRocks sandbox cannot listen on {self._host}:{self._ports[name]} ({name} port): "
-            f"{error.strerror or error}; choose another port, or 0 for a free one"
-        )
+    async def _open(
+        self, stack: AsyncExitStack, app: web.Application, name: str, port: int, *, lingering_time: float
+    ) -> Listener:
+        listener = Listener(app, name, self._host, port, lingering_time=lingering_time)
+        stack.push_async_callback(listener.close)
+        await listener.open()
+        return listener
+
+    def _url(self, listener: Listener) -> str:
+        return f"http://{self._advertised}:{listener.port}"

@@ -7,6 +7,7 @@ queries never wait for loads. What a call committed survives SIGKILL (DuckDB wri
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,17 +18,23 @@ import duckdb
 from dbmazz_sandbox.starrocks.catalog import Catalog, Column, Table
 from dbmazz_sandbox.starrocks.errors import SandboxError
 from dbmazz_sandbox.starrocks.labels import LABEL_KEEP_MAX_NUM, Labels, State, Transaction
+from dbmazz_sandbox.starrocks.ledger import remember, restored
 from dbmazz_sandbox.starrocks.mysql.macros import MACROS
 from dbmazz_sandbox.starrocks.protocol.fold import Batch
 from dbmazz_sandbox.starrocks.protocol.upsert import Write, statements
+from dbmazz_sandbox.starrocks.staging import forget_table, publish, stage
 
 _SYSTEM = """
 CREATE SCHEMA IF NOT EXISTS sandbox;
 CREATE SCHEMA IF NOT EXISTS shown;
+CREATE SCHEMA IF NOT EXISTS staged;
 CREATE TABLE IF NOT EXISTS sandbox.databases (name VARCHAR PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS sandbox.tables (ident BIGINT PRIMARY KEY, body VARCHAR);
 CREATE TABLE IF NOT EXISTS sandbox.transactions
   (ident BIGINT PRIMARY KEY, db VARCHAR, label VARCHAR, finished DOUBLE);
+ALTER TABLE sandbox.transactions ADD COLUMN IF NOT EXISTS state VARCHAR DEFAULT 'VISIBLE';
+ALTER TABLE sandbox.transactions ADD COLUMN IF NOT EXISTS body VARCHAR DEFAULT '{}';
+CREATE TABLE IF NOT EXISTS sandbox.staged (txn BIGINT, position INTEGER, tablet BIGINT, body VARCHAR);
 CREATE TABLE IF NOT EXISTS sandbox.kept (name VARCHAR PRIMARY KEY, body VARCHAR);
 CREATE OR REPLACE MACRO sr_moment(x) AS
   CASE WHEN contains(x, ' (BC)') THEN '0000' || substr(replace(x, ' (BC)', ''), 5) ELSE x END;
@@ -41,6 +48,8 @@ CREATE OR REPLACE MACRO sr_text(x) AS CASE typeof(x)
   ELSE x::VARCHAR END;
 CREATE OR REPLACE MACRO sr_bytes(x) AS CASE WHEN typeof(x) = 'BLOB' THEN x::BLOB ELSE encode(x::VARCHAR) END;
 CREATE SEQUENCE IF NOT EXISTS sandbox.idents START 10001;
+ALTER TABLE sandbox.databases ADD COLUMN IF NOT EXISTS ident BIGINT;
+UPDATE sandbox.databases SET ident = nextval('sandbox.idents') WHERE ident IS NULL;
 """
 # No query reaches a file or the network through DuckDB's own functions.
 _CONFIG = {"threads": 2, "memory_limit": "2GB", "enable_external_access": "false"}
@@ -66,25 +75,27 @@ class Store:
             self._connection.execute(macro)
         self.catalog = Catalog()
         self.labels = Labels()
+        self._changing = threading.Lock()  # between publishing and what else changes whole tables
         self._restore()
 
     def _restore(self) -> None:
         with self.cursor() as cursor:
-            for (name,) in cursor.execute("SELECT name FROM sandbox.databases").fetchall():
+            for name, ident in cursor.execute("SELECT name, ident FROM sandbox.databases").fetchall():
                 self.catalog.databases[name] = {}
+                self.labels.idents[name] = ident
             for (body,) in cursor.execute("SELECT body FROM sandbox.tables ORDER BY ident").fetchall():
                 table = Table.from_dict(json.loads(body))
                 self.catalog.databases[table.database][table.name] = table
-            rows = cursor.execute("SELECT ident, db, label, finished FROM sandbox.transactions ORDER BY ident")
-            for ident, database, label, finished in rows.fetchall():
-                self.labels.restore(Transaction(ident, database, label, State.VISIBLE, "", finished))
+            for transaction in restored(cursor):
+                self.labels.restore(transaction)
             self._trim(cursor)
 
     def _trim(self, cursor: duckdb.DuckDBPyConnection) -> None:
         cursor.execute(
-            "DELETE FROM sandbox.transactions WHERE ident NOT IN (SELECT ident FROM sandbox.transactions "
+            "DELETE FROM sandbox.transactions WHERE state IN ('VISIBLE', 'ABORTED') AND ident NOT IN "
+            "(SELECT ident FROM sandbox.transactions WHERE state IN ('VISIBLE', 'ABORTED') "
             "QUALIFY row_number() OVER (PARTITION BY db ORDER BY ident DESC) <= ?)",
-            [LABEL_KEEP_MAX_NUM],
+            [int(self.labels.settings.get("label_keep_max_num", LABEL_KEEP_MAX_NUM))],
         )
 
     def close(self) -> None:
@@ -127,7 +138,10 @@ class Store:
 
     def create_database(self, name: str) -> None:
         with self.transaction() as cursor:
-            cursor.execute("INSERT INTO sandbox.databases VALUES (?)", [name])
+            (ident,) = cursor.execute(
+                "INSERT INTO sandbox.databases VALUES (?, nextval('sandbox.idents')) RETURNING ident", [name]
+            ).fetchall()[0]
+        self.labels.idents[name] = ident
 
     def drop_database(self, name: str, tables: list[Table]) -> None:
         with self.transaction() as cursor:
@@ -153,10 +167,12 @@ class Store:
         cursor.execute(f"DROP VIEW shown.{table.physical}")
         cursor.execute(f"DROP TABLE main.{table.physical}")
         cursor.execute("DELETE FROM sandbox.tables WHERE ident = ?", [table.ident])
+        forget_table(cursor, table.ident)
 
     def truncate(self, table: Table) -> None:
-        with self.transaction() as cursor:
+        with self._changing, self.transaction() as cursor:
             cursor.execute(f"DELETE FROM main.{table.physical}")
+            forget_table(cursor, table.ident)
 
     def alter_table(
         self,
@@ -167,7 +183,7 @@ class Store:
         """Store the new declaration; `added` carry the SQL of the value existing rows get, `rewritten` the SQL that
         turns the old physical column into the new one. Dropped and rewritten columns stay, unseen, in the file."""
         try:
-            with self.transaction() as cursor:
+            with self._changing, self.transaction() as cursor:
                 for column, value in [*added, *((new, value) for _old, new, value in rewritten)]:
                     declared = f"{column.physical} {column.type.physical}"
                     cursor.execute(f"ALTER TABLE main.{table.physical} ADD COLUMN {declared}")
@@ -196,14 +212,38 @@ class Store:
                     rows = cursor.execute(sql).fetchall()
                     changed += int(rows[0][0]) if rows else 0
             if transaction is not None:
-                cursor.execute(
-                    "INSERT INTO sandbox.transactions VALUES (?, ?, ?, ?)",
-                    [transaction.ident, transaction.database, transaction.label, finished],
-                )
+                remember(cursor, transaction, State.VISIBLE, finished)
         if transaction is not None and transaction.ident % LABEL_KEEP_MAX_NUM == 0:
             with self.transaction() as cursor:
                 self._trim(cursor)
         return changed
+
+    def stage(
+        self, changes: Sequence[tuple[Write, Batch]], transaction: Transaction, state: State, finished: float
+    ) -> None:
+        """Keep what a PREPARED or COMMITTED transaction wrote, durable but unseen, until `publish`."""
+        with self.transaction() as cursor:
+            for position, (write, batch) in enumerate(changes):
+                stage(cursor, transaction.ident, position, write, batch)
+            remember(cursor, transaction, state, finished)
+
+    def commit_staged(self, transaction: Transaction, finished: float) -> None:
+        """From PREPARED to COMMITTED: `publish` is to follow, whatever happens."""
+        with self.transaction() as cursor:
+            remember(cursor, transaction, State.COMMITTED, finished)
+
+    def publish(self, transaction: Transaction, finished: float) -> None:
+        """Make visible what `stage` kept, of the tables that are still there."""
+        tables = {table.ident: table for tables in self.catalog.databases.values() for table in tables.values()}
+        with self._changing, self.transaction() as cursor:
+            publish(cursor, transaction.ident, tables)
+            remember(cursor, transaction, State.VISIBLE, finished)
+
+    def discard(self, transaction: Transaction, finished: float) -> None:
+        """Throw away what a PREPARED transaction had staged: it was rolled back or is late."""
+        with self.transaction() as cursor:
+            publish(cursor, transaction.ident, {})
+            remember(cursor, transaction, State.ABORTED, finished)
 
     def open_cursor(self) -> duckdb.DuckDBPyConnection:
         """A cursor for a result that is fetched over time; close it."""

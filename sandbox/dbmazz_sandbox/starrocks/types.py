@@ -23,6 +23,8 @@ class Kind(enum.StrEnum):
     JSON = "JSON"
     VARBINARY = "VARBINARY"
     ARRAY = "ARRAY"
+    MAP = "MAP"
+    STRUCT = "STRUCT"
 
 
 STRING_LENGTH = 65533  # STRING is an alias of VARCHAR(65533)
@@ -32,23 +34,28 @@ INTEGER_BITS = {Kind.TINYINT: 8, Kind.SMALLINT: 16, Kind.INT: 32, Kind.BIGINT: 6
 MERGE_TYPES = frozenset(INTEGER_BITS) | {
     Kind.DECIMAL, Kind.FLOAT, Kind.DOUBLE, Kind.DATE, Kind.DATETIME, Kind.BOOLEAN,
 }  # fmt: skip
+NESTED = frozenset({Kind.ARRAY, Kind.MAP, Kind.STRUCT})
+DECIMAL128_DIGITS = 38  # more are a DECIMAL256, from 4.0 on
 KEY_TYPES = frozenset(INTEGER_BITS) | {Kind.BOOLEAN, Kind.VARCHAR, Kind.DATE, Kind.DATETIME}
 
 _DISPLAY = {Kind.TINYINT: "tinyint(4)", Kind.SMALLINT: "smallint(6)", Kind.INT: "int(11)",
             Kind.BIGINT: "bigint(20)", Kind.LARGEINT: "largeint(40)"}  # fmt: skip
 _PHYSICAL = {Kind.INT: "INTEGER", Kind.LARGEINT: "HUGEINT", Kind.CHAR: "VARCHAR", Kind.DATETIME: "TIMESTAMP",
-             Kind.VARBINARY: "BLOB", Kind.ARRAY: "VARCHAR"}  # fmt: skip
+             Kind.VARBINARY: "BLOB", Kind.ARRAY: "VARCHAR", Kind.MAP: "VARCHAR", Kind.STRUCT: "VARCHAR"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """A declared type. `length` is in bytes (CHAR, VARCHAR, VARBINARY), `item` is the element of an ARRAY."""
+    """A declared type. `length` is in bytes (CHAR, VARCHAR, VARBINARY), `item` is the element of an ARRAY or the value
+    of a MAP, `key` the key of a MAP, `fields` the names and types of a STRUCT."""
 
     kind: Kind
     length: int = 0
     precision: int = 0
     scale: int = 0
     item: Type | None = None
+    key: Type | None = None
+    fields: tuple[tuple[str, Type], ...] = ()
 
     def __str__(self) -> str:
         """As `SHOW CREATE TABLE` prints it, lower case."""
@@ -59,6 +66,10 @@ class Type:
             return f"decimal({self.precision}, {self.scale})"
         if self.kind is Kind.ARRAY:
             return f"array<{self.item}>"
+        if self.kind is Kind.MAP:
+            return f"map<{self.key},{self.item}>"
+        if self.kind is Kind.STRUCT:
+            return f"struct<{', '.join(f'{name} {kind}' for name, kind in self.fields)}>"
         return _DISPLAY.get(self.kind, self.kind.lower())
 
     @property
@@ -84,9 +95,23 @@ class Type:
         return special.get(self.kind, self.kind.lower())
 
     @property
+    def debug(self) -> str:
+        """As a BE names the type in its messages."""
+        if self.kind is Kind.DECIMAL:
+            widths = ((9, 32), (18, 64), (DECIMAL128_DIGITS, 128), (76, 256))
+            width = next(bits for digits, bits in widths if self.precision <= digits)
+            return f"DECIMAL{width}({self.precision},{self.scale})"
+        if self.kind in (Kind.CHAR, Kind.VARCHAR, Kind.VARBINARY):
+            return f"{self.kind}({self.length})"
+        return self.kind.value if self.kind not in NESTED else str(self).upper()
+
+    @property
     def physical(self) -> str:
-        """The DuckDB type. Arrays are kept as their printed text: DuckDB turns the update of a LIST column into a
-        delete and an insert, which its primary key index then refuses inside one transaction."""
+        """The DuckDB type. Nested types are kept as their printed text: DuckDB turns the update of a LIST column into
+        a delete and an insert, which its primary key index then refuses inside one transaction. So are decimals that
+        are too wide for DuckDB."""
+        if self.kind is Kind.DECIMAL and self.precision > DECIMAL128_DIGITS:
+            return "VARCHAR"
         if self.kind is Kind.DECIMAL:
             return f"DECIMAL({self.precision},{self.scale})"
         return _PHYSICAL.get(self.kind, self.kind.value)
@@ -104,8 +129,8 @@ class Type:
             return "TIMESTAMP '1970-01-01 00:00:00'"
         if self.kind is Kind.JSON:
             return "'null'::JSON"
-        if self.kind is Kind.ARRAY:
-            return "'[]'"
+        if self.kind in NESTED:
+            return "'[]'" if self.kind is Kind.ARRAY else "'{}'"
         return f"0::{self.physical}"
 
     def to_dict(self) -> dict[str, object]:
@@ -115,10 +140,15 @@ class Type:
                 out[name] = getattr(self, name)
         if self.item is not None:
             out["item"] = self.item.to_dict()
+        if self.key is not None:
+            out["key"] = self.key.to_dict()
+        if self.fields:
+            out["fields"] = [[name, kind.to_dict()] for name, kind in self.fields]
         return out
 
     @classmethod
     def from_dict(cls, data: dict) -> Type:
-        item = data.get("item")
+        item, key = (cls.from_dict(data[name]) if name in data else None for name in ("item", "key"))
+        fields = tuple((name, cls.from_dict(kind)) for name, kind in data.get("fields", ()))
         return cls(Kind(data["kind"]), data.get("length", 0), data.get("precision", 0), data.get("scale", 0),
-                   cls.from_dict(item) if item else None)  # fmt: skip
+                   item, key, fields)  # fmt: skip

@@ -1,10 +1,9 @@
-"""FE and BE over raw HTTP: redirect, Expect, credentials, bad input (cases A9, A13, J1 to J4)."""
+"""FE and BE over raw HTTP: Expect, header limits, bodies, bad input; labels (the cases A9, J1 to J4 are conformance's)."""
 
 import asyncio
-import json
 
 import pytest
-from dbmazz_sandbox.starrocks.labels import LABEL_KEEP_MAX_NUM, Labels, State
+from dbmazz_sandbox.starrocks.labels import Labels, State
 
 from tests.unit.sandbox_starrocks.conftest import basic
 
@@ -25,42 +24,9 @@ def put(path: str, *lines: str, version: str = "1.1") -> str:
     return "\n".join([f"PUT {path} HTTP/{version}", "Host: x", *lines, ""])
 
 
-async def test_j1_fe_without_expect(db) -> None:
-    answer = await raw(db.sandbox.fe_url, put(db.path("t"), f"Authorization: {basic()}", "Content-Length: 0"))
-    head, _, body = answer.decode().partition("\r\n\r\n")
-    assert head.startswith("HTTP/1.1 200") and "connection: close" in head.lower()
-    assert body == (
-        '{\n  "Status": "FAILED",\n  "Message": "class com.starrocks.common.DdlException: There is no 100-continue header"\n}'
-    )
-
-
 async def test_fe_takes_http_1_0_without_expect(db) -> None:
     answer = await raw(db.sandbox.fe_url, put(db.path("t"), f"Authorization: {basic()}", version="1.0"))
     assert answer.split(b"\r\n")[0].endswith(b"307 Temporary Redirect")
-
-
-async def test_j2_fe_credentials(db) -> None:
-    for line, message in (
-        ("X: y", "Need auth information."),
-        (f"Authorization: {basic('root', 'bad')}", "Access denied for root@127.0.0.1"),
-        (f"Authorization: {basic('x')}", "Access denied for x@127.0.0.1"),
-        ("Authorization: Basic ###", "Need auth information."),
-    ):
-        answer = await raw(db.sandbox.fe_url, put(db.path("t"), line, "Expect: 100-continue", "Content-Length: 0"))
-        head, _, body = answer.decode().partition("\r\n\r\n")
-        assert head.startswith("HTTP/1.1 401") and 'WWW-Authenticate: Basic realm=""' in head
-        assert "Content-Type: text/html" in head
-        assert body == json.dumps(
-            {"status": "FAILED", "code": "1", "msg": message, "message": message}, separators=(",", ":")
-        )
-
-
-async def test_j3_fe_redirects_without_100_and_without_credentials(db) -> None:
-    head = put(db.path("t") + "?x=%C3%A9", f"Authorization: {basic()}", "Expect: 100-continue", "Content-Length: 5")
-    answer = (await raw(db.sandbox.fe_url, head)).decode()
-    assert answer.startswith("HTTP/1.1 307 Temporary Redirect\r\n")
-    assert f"Location: {db.sandbox.be_url}{db.path('t')}?x=%C3%A9\r\n" in answer
-    assert "connection: close" in answer.lower()
 
 
 async def test_fe_redirects_for_tables_that_are_not_there_and_keeps_labels_free(db) -> None:
@@ -86,23 +52,6 @@ async def test_fe_header_limit(db) -> None:
 async def test_health_needs_no_credentials(db) -> None:
     async with db.http.get(db.sandbox.fe_url + "/api/health") as response:
         assert response.status == 200 and (await response.json())["status"] == "OK"
-
-
-async def test_transactions_are_refused_by_name(db) -> None:
-    async with db.http.post(
-        db.sandbox.fe_url + "/api/transaction/begin", headers={"Authorization": basic()}
-    ) as response:
-        assert "not emulated: POST /api/transaction/begin" in await response.text()
-
-
-async def test_a9_j4_be_without_authorization(db) -> None:
-    status, reply = await db.put(db.sandbox.be_url + db.path("t"), b"{}", {"format": "json"})
-    assert (status, reply["TxnId"], reply["Status"], reply["Message"]) == (
-        200,
-        -1,
-        "Fail",
-        "no valid Basic authorization",
-    )
 
 
 async def test_be_bad_password_comes_after_the_format_check(db) -> None:
@@ -132,19 +81,6 @@ async def test_be_does_not_need_expect_and_takes_chunked_bodies(db) -> None:
     assert await db.sql("SELECT * FROM t") == [(1,)]
 
 
-async def test_a13_cut_body_aborts_the_load(db) -> None:
-    await db.sql("CREATE TABLE t (id INT) PRIMARY KEY(id)")
-    _reader, writer = await asyncio.open_connection("127.0.0.1", int(db.sandbox.be_url.rpartition(":")[2]))
-    head = put(db.path("t"), f"Authorization: {basic()}", "format: json", "label: cut", "Content-Length: 100")
-    writer.write(head.replace("\n", "\r\n").encode() + b'\r\n{"id":1}')
-    await writer.drain()
-    await db.in_state("cut", "PREPARE")
-    writer.close()
-    await writer.wait_closed()
-    await db.in_state("cut", "ABORTED")
-    await db.loaded("t", {"id": 2}, label="cut")
-
-
 async def test_load_timeout_aborts(db) -> None:
     await db.sql("CREATE TABLE t (id INT) PRIMARY KEY(id)")
     db.sandbox.faults.add("stall", f"{db.name}.t")
@@ -154,35 +90,10 @@ async def test_load_timeout_aborts(db) -> None:
     assert await db.sql("SELECT count(*) FROM t") == [(0,)]
 
 
-async def test_j29_get_load_state(db) -> None:
-    assert await db.state("never") == {
-        "state": "UNKNOWN", "reason": "", "status": "OK", "code": "0", "msg": "Success", "message": "OK",
-    }  # fmt: skip
-    url = f"{db.sandbox.fe_url}/api/nodb/get_load_state?label=x"
-    async with db.http.get(url, headers={"Authorization": basic()}) as response:
-        reply = json.loads(await response.text())
-    assert reply == {
-        "status": "FAILED",
-        "code": "1",
-        "msg": "unknown database, database=nodb",
-        "message": "unknown database, database=nodb",
-    }
-
-
 async def test_garbage_does_not_harm_the_servers(db) -> None:
     for url in (db.sandbox.fe_url, db.sandbox.be_url, db.sandbox.control_url, f"http://x:{db.sandbox.mysql_port}"):
         await raw(url, "\x00\x01garbage\n\n")
     assert await db.sql("SELECT 1") == [(1,)]
-
-
-def test_j28_label_retention() -> None:
-    labels = Labels()
-    for n in range(LABEL_KEEP_MAX_NUM + 1):
-        labels.finish(labels.begin("d", f"l{n}", 0.0), State.VISIBLE, 0.0)
-    assert labels.state("d", "l0", 0.0)[0] is State.UNKNOWN
-    assert labels.state("d", "l1", 0.0)[0] is State.VISIBLE
-    labels.begin("d", "l0", 0.0)
-    assert labels.state("other", "l1", 0.0)[0] is State.UNKNOWN
 
 
 def test_labels_expire_after_three_days() -> None:
@@ -198,3 +109,16 @@ def test_a_final_state_is_final() -> None:
     labels.finish(transaction, State.ABORTED, 0.0)
     with pytest.raises(ValueError, match="cannot go from ABORTED to VISIBLE"):
         labels.finish(transaction, State.VISIBLE, 0.0)
+
+
+async def test_a13_cut_body_aborts_the_load(db) -> None:
+    await db.sql("CREATE TABLE t (id INT) PRIMARY KEY(id)")
+    _reader, writer = await asyncio.open_connection("127.0.0.1", int(db.sandbox.be_url.rpartition(":")[2]))
+    head = put(db.path("t"), f"Authorization: {basic()}", "format: json", "label: cut", "Content-Length: 100")
+    writer.write(head.replace("\n", "\r\n").encode() + b'\r\n{"id":1}')
+    await writer.drain()
+    await db.in_state("cut", "PREPARE")
+    writer.close()
+    await writer.wait_closed()
+    await db.in_state("cut", "ABORTED")
+    await db.loaded("t", {"id": 2}, label="cut")

@@ -13,7 +13,7 @@ import pymysql
 import pytest
 from dbmazz_sandbox.starrocks import Fault, Faults, SandboxError, StarRocksSandbox
 from dbmazz_sandbox.starrocks.labels import Labels, State
-from dbmazz_sandbox.starrocks.stream_load import StreamLoad
+from dbmazz_sandbox.starrocks.publishing import Publisher
 
 from tests.unit.sandbox_starrocks.conftest import Database, basic, ndjson, run_sql
 
@@ -61,19 +61,57 @@ async def test_http_500_and_too_many_versions_leave_nothing(db) -> None:
     await db.loaded("t", {"id": 1}, label="x")
 
 
-async def test_publish_timeout_is_durable(db) -> None:
-    db.sandbox.faults.add("publish_timeout", await table(db), count=1, delay_ms=150)
+async def test_publish_timeout_is_durable_and_unseen_until_then(db) -> None:
+    db.sandbox.faults.add("publish_timeout", await table(db), count=1, delay_ms=400)
     started = time.monotonic()
     reply = await db.load("t", b'{"id":1}', label="slow")
     assert reply["Status"] == "Publish Timeout" and reply["Message"].startswith(
         "Publish timeout. The data will be visible after a while"
     )
-    seen = []
-    async with asyncio.timeout(10):
-        while not seen or seen[-1] != "VISIBLE":
-            seen.append((await db.state("slow"))["state"])
-    assert set(seen) <= {"COMMITTED", "VISIBLE"} and time.monotonic() - started >= 0.15
+    assert (await db.state("slow"))["state"] == "COMMITTED"
+    assert await db.sql("SELECT id FROM t") == []
+    again = await db.load("t", b'{"id":1}', label="slow")
+    assert (again["Status"], again["ExistingJobStatus"]) == ("Label Already Exists", "FINISHED")
+    await db.in_state("slow", "VISIBLE")
+    assert time.monotonic() - started >= 0.4
     assert await db.sql("SELECT id FROM t") == [(1,)]
+
+
+async def test_later_versions_wait_for_one_that_is_not_published(db) -> None:
+    db.sandbox.faults.add("publish_timeout", await table(db), count=1, delay_ms=300)
+    started = time.monotonic()
+    assert (await db.load("t", b'{"id":1,"a":1}'))["Status"] == "Publish Timeout"
+    await db.sql("CREATE TABLE u (id INT) PRIMARY KEY(id)")
+    await db.loaded("u", {"id": 1})  # of another table: at once
+    assert time.monotonic() - started < 0.3
+    await db.loaded("t", {"id": 1, "a": 2}, {"id": 2, "a": 2})
+    assert time.monotonic() - started >= 0.3
+    assert await db.sql("SELECT id, a FROM t ORDER BY id") == [(1, 2), (2, 2)]
+
+
+async def test_a_load_whose_time_is_up_behind_another_is_late_too(db) -> None:
+    db.sandbox.faults.add("publish_timeout", await table(db), count=1, delay_ms=1500)
+    await db.load("t", b'{"id":1,"a":1}')
+    late = await db.load("t", b'{"id":1,"a":2}', timeout="1", label="behind")
+    assert late["Status"] == "Publish Timeout" and (await db.state("behind"))["state"] == "COMMITTED"
+    await db.in_state("behind", "VISIBLE")
+    assert await db.sql("SELECT id, a FROM t") == [(1, 2)]
+
+
+async def test_what_waits_to_be_published_survives_a_change_of_the_table(db) -> None:
+    db.sandbox.faults.add("publish_timeout", await table(db), count=1, delay_ms=400)
+    await db.load("t", b'{"id":1,"a":1}', label="waits")
+    await db.sql("ALTER TABLE t ADD COLUMN b INT DEFAULT '7'", "ALTER TABLE t DROP COLUMN a")
+    await db.in_state("waits", "VISIBLE")
+    assert await db.sql("SELECT * FROM t") == [(1, 7)]
+
+
+async def test_truncate_takes_what_waits_along(db) -> None:
+    db.sandbox.faults.add("publish_timeout", await table(db), count=1, delay_ms=200)
+    await db.load("t", b'{"id":1,"a":1}', label="waits")
+    await db.sql("TRUNCATE TABLE t")
+    await db.in_state("waits", "VISIBLE")
+    assert await db.sql("SELECT count(*) FROM t") == [(0,)]
 
 
 async def test_stall_lasts_until_cleared_and_only_for_its_table(db) -> None:
@@ -125,7 +163,7 @@ async def test_control_port(db) -> None:
     async with db.http.get(url) as response:
         assert [r["fault"] for r in (await response.json())["faults"]] == ["http_500"]
     for body, words in (
-        ({"fault": "nope"}, "unknown fault 'nope': use one of delay_before_commit_ms"),
+        ({"fault": "nope"}, "unknown fault 'nope': use one of fe_down, fe_restart"),
         ({}, 'the body must be a JSON object with "fault"'),
         ([], 'the body must be a JSON object with "fault"'),
         ({"fault": "stall", "count": 0}, "count must be an integer >= 1"),
@@ -299,10 +337,13 @@ async def test_stop_with_open_connections_and_stalled_loads(tmp_path, http) -> N
 async def test_a_load_cancelled_while_it_commits_still_knows_its_end(tmp_path) -> None:
     labels = Labels()
     transaction = labels.begin("d", "x", 0.0)
-    cluster = SimpleNamespace(labels=labels, faults=Faults(), now=lambda: 0.0)
-    load = StreamLoad(cluster, "d", "t", {}, "")
     commit = asyncio.get_running_loop().create_future()
-    publishing = asyncio.ensure_future(load._publish(commit, transaction))
+    table = SimpleNamespace(ident=1, database="d", name="t")
+    cluster = SimpleNamespace(
+        labels=labels, faults=Faults(), now=lambda: 0.0, lock=lambda table: asyncio.Lock(), start=lambda call: commit,
+        catalog=SimpleNamespace(get=lambda database, name: table), check_frontend=lambda: None,
+    )  # fmt: skip
+    publishing = asyncio.ensure_future(Publisher(cluster).commit(transaction, [table], list, 1.0))
     await asyncio.sleep(0)
     publishing.cancel()
     await asyncio.sleep(0)

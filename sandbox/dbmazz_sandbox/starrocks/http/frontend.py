@@ -1,7 +1,8 @@
-"""The FE's HTTP port: redirect of Stream Load, label state, health (starrocks.md 1.1 to 1.3, 3.4)."""
+"""The FE's HTTP port: redirect of loads, transactions, label state, cancel, health (starrocks.md 1.1 to 1.3, 3.4, 4)."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -10,42 +11,56 @@ from yarl import URL
 from dbmazz_sandbox.starrocks.cluster import Cluster
 from dbmazz_sandbox.starrocks.errors import LoadError
 from dbmazz_sandbox.starrocks.faults import Fault
+from dbmazz_sandbox.starrocks.http.answers import Handler, abort, broken, closing, json_text, no_continue
 from dbmazz_sandbox.starrocks.http.auth import read_basic
 from dbmazz_sandbox.starrocks.protocol.reply import fe_failed, fe_result
+from dbmazz_sandbox.starrocks.transactions.frontend import TransactionFrontend
+from dbmazz_sandbox.starrocks.transactions.operation import Operation
 
 MAX_HEADERS = 32768  # netty http_max_header_size
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-async def no_continue(request: web.Request) -> None:
-    """The FE never sends 100: it answers a load with 307 before the body."""
+MAX_LINE = 4096  # netty http_max_initial_line_length
+PATH_CANCEL_UNTIL = (3, 4)  # before, the label of `_cancel` was a part of the path
 
 
 class Frontend:
-    def __init__(self, cluster: Cluster, be_url: Callable[[], str]) -> None:
-        self._cluster, self._be_url = cluster, be_url
-        self.app = web.Application(middlewares=[self._down, self._authenticated], client_max_size=1 << 20)
+    """`restart` takes the FE down for so many seconds."""
+
+    def __init__(
+        self, cluster: Cluster, transactions: TransactionFrontend, restart: Callable[[float], Awaitable[None]]
+    ) -> None:
+        self._cluster, self._transactions, self._restart = cluster, transactions, restart
+        self.app = web.Application(
+            middlewares=[self._down, self._framed, self._authenticated, self._faulty], client_max_size=1 << 20
+        )
         router = self.app.router
         for path, method, handler in (
             ("/api/health", "GET", self.health),
             ("/api/bootstrap", "GET", self.health),
             ("/api/{db:[^/]+}/{table:[^/]+}/_stream_load", "PUT", self.stream_load),
             ("/api/{db}/get_load_state", "GET", self.load_state),
-            ("/api/{db}/{table}/_cancel", "POST", self.not_emulated),
-            ("/api/{db}/_cancel", "POST", self.not_emulated),
+            ("/api/{db}/{table}/_cancel", "POST", self.cancel),
+            ("/api/transaction/{operation}", "POST", self.transaction),
+            ("/api/transaction/{operation}", "PUT", self.transaction),
         ):
             router.add_route(method, path, handler, expect_handler=no_continue)
-        for operation in ("begin", "load", "prepare", "commit", "rollback"):
-            for method in ("PUT", "POST"):
-                router.add_route(method, f"/api/transaction/{operation}", self.not_emulated, expect_handler=no_continue)
 
     @web.middleware
     async def _down(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._cluster.faults.take(Fault.FE_DOWN):
             return abort(request)
+        if rule := self._cluster.faults.take(Fault.FE_RESTART, _table(request)):
+            await self._restart(rule.delay_ms / 1000)
+            return abort(request)
+        return await handler(request)
+
+    @web.middleware
+    async def _framed(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """netty's limits, in its words."""
+        line = len(request.method) + len(request.raw_path) + len("  HTTP/1.1")
+        if line > MAX_LINE:
+            return _bad(f"An HTTP line is larger than {MAX_LINE} bytes.")
         if sum(len(name) + len(value) + 4 for name, value in request.raw_headers) > MAX_HEADERS:
-            text = f"Bad Request. <br/> HTTP header is larger than {MAX_HEADERS} bytes."
-            return _closing(web.Response(status=400, text=text, content_type="text/html"))
+            return _bad(f"HTTP header is larger than {MAX_HEADERS} bytes.")
         return await handler(request)
 
     @web.middleware
@@ -55,59 +70,94 @@ class Frontend:
         given = read_basic(request)
         if given is None:
             return _unauthorized("Need auth information.")
-        if not self._cluster.users.authenticate(given.user, given.password):
+        granted = self._cluster.users.authenticate(given.user, given.password)
+        if not granted or self._cluster.faults.take(Fault.UNAUTHORIZED, _table(request)):
             return _unauthorized(f"Access denied for {given.user}@{request.remote}")
         return await handler(request)
 
+    @web.middleware
+    async def _faulty(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if rule := self._cluster.faults.take(Fault.FE_HTTP_500, _table(request)):
+            return broken(rule.status)
+        return await handler(request)
+
     async def health(self, request: web.Request) -> web.Response:
-        alive = {"online_backend_num": "1", "total_backend_num": "1"}
-        return web.Response(text=fe_result(None, **alive), content_type="application/json")
+        backends = self._cluster.backends
+        alive = {"online_backend_num": str(len(backends.alive)), "total_backend_num": str(len(backends))}
+        return json_text(fe_result(None, **alive))
 
     async def stream_load(self, request: web.Request) -> web.Response:
         expects = request.headers.get("Expect", "").lower() == "100-continue"
         if request.version >= (1, 1) and not expects:
-            return _closing(web.Response(text=fe_failed("There is no 100-continue header"),
-                                         content_type="application/json"))  # fmt: skip
+            return closing(json_text(fe_failed("There is no 100-continue header")))
         given = read_basic(request)
         place = request.match_info["db"], request.match_info["table"]
         if given is None or not self._cluster.users.may(given.user, "INSERT", *place):
             return _unauthorized(self._cluster.users.http_denied(given.user if given else ""))
-        # Always plain http, never the user's credentials; the query goes along.
-        location = URL(self._be_url() + request.raw_path, encoded=True)
-        return _closing(web.Response(status=307, headers={"Location": str(location)}))
+        node = self._cluster.backends.pick()
+        if node is None:
+            return closing(json_text(fe_failed("No backend alive.")))
+        return self._redirect(request, node.url)
+
+    def _redirect(self, request: web.Request, url: str) -> web.Response:
+        """Always plain http, never the user's credentials; the query goes along."""
+        if self._cluster.faults.take(Fault.REDIRECT_TO_DEAD_BE, _table(request)):
+            url = f"{url.rpartition(':')[0]}:{_dead_port()}"
+        location = URL(url + request.raw_path, encoded=True)
+        return closing(web.Response(status=307, headers={"Location": str(location)}))
 
     async def load_state(self, request: web.Request) -> web.Response:
         database, label = request.match_info["db"], request.query.get("label", "")
         if database not in self._cluster.catalog.databases:
-            return _json(fe_result(f"unknown database, database={database}"))
+            return json_text(fe_result(f"unknown database, database={database}"))
         if not label:
-            return _json(fe_result("No label selected."))
+            return json_text(fe_result("No label selected."))
         state, reason = self._cluster.labels.state(database, label, self._cluster.now())
-        return _json(fe_result(None, state=state.value, reason=reason))
+        return json_text(fe_result(None, state=state.value, reason=reason))
 
-    async def not_emulated(self, request: web.Request) -> web.Response:
-        feature = f"{request.method} {request.path}"
-        return _closing(_json(fe_failed(LoadError(f"not emulated: {feature}").message)))
+    async def cancel(self, request: web.Request) -> web.Response:
+        database, label = request.match_info["db"], request.query.get("label", "")
+        if self._cluster.version.numbers < PATH_CANCEL_UNTIL and not label:
+            label = request.match_info["table"]
+        if not label:
+            return json_text(fe_result("No label selected."))
+        if database not in self._cluster.catalog.databases:
+            return json_text(fe_result(f"unknown database, database={database}"))
+        try:
+            self._cluster.labels.cancel(database, label, self._cluster.now())
+        except LoadError as error:
+            return json_text(fe_result(error.message))
+        return json_text(fe_result())
+
+    async def transaction(self, request: web.Request) -> web.Response:
+        operation = request.match_info["operation"]
+        answer = await self._transactions.handle(operation, request.headers, request.content_length)
+        if not isinstance(answer, str):
+            return self._redirect(request, answer.url)
+        lost = operation.lower() == Operation.COMMIT and self._cluster.faults.take(Fault.LOST_RESPONSE, _table(request))
+        return abort(request) if lost else json_text(answer)
 
 
-def _json(text: str) -> web.Response:
-    return web.Response(text=text, content_type="application/json")
+def _table(request: web.Request) -> str | None:
+    """ "db.table" of a request, as faults name it; None where it has none."""
+    database = request.match_info.get("db") or request.headers.get("db")
+    name = request.match_info.get("table") or request.headers.get("table")
+    return f"{database}.{name}" if database and name else None
 
 
-def _closing(response: web.Response) -> web.Response:
-    response.force_close()
-    return response
+def _dead_port() -> int:
+    """A port where nobody listens: it was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _bad(reason: str) -> web.Response:
+    return closing(web.Response(status=400, text=f"Bad Request. <br/> {reason}", content_type="text/html"))
 
 
 def _unauthorized(message: str) -> web.Response:
     response = web.Response(
         status=401, text=fe_result(message), content_type="text/html", headers={"WWW-Authenticate": 'Basic realm=""'}
     )
-    return _closing(response)
-
-
-def abort(request: web.Request) -> web.Response:
-    """Cut the connection without an answer; what is returned goes nowhere."""
-    if request.transport is not None:
-        request.transport.abort()
-    return _closing(web.Response(status=500))
+    return closing(response)

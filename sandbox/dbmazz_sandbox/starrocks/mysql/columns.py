@@ -14,7 +14,7 @@ from dbmazz_sandbox.starrocks.types import MAX_VARCHAR, STRING_LENGTH, Kind, Typ
 _ALIASES = {"INTEGER": Kind.INT, "BOOL": Kind.BOOLEAN, "JSONB": Kind.JSON, "DECIMALV3": Kind.DECIMAL,
             "DECIMAL32": Kind.DECIMAL, "DECIMAL64": Kind.DECIMAL, "DECIMAL128": Kind.DECIMAL,
             "NUMERIC": Kind.DECIMAL, "BINARY": Kind.VARBINARY}  # fmt: skip
-_NOT_EMULATED = frozenset({"BITMAP", "HLL", "PERCENTILE", "MAP", "STRUCT", "TIME", "DECIMAL256", "VARIANT"})
+_NOT_EMULATED = frozenset({"BITMAP", "HLL", "PERCENTILE", "TIME", "DECIMAL256", "VARIANT"})
 _COLUMN_NAME = re.compile(r"[^\0=<>!*]{1,1024}")
 _RESERVED = frozenset({"__op", "__row"})  # FeNameFormat.FORBIDDEN_COLUMN_NAMES
 
@@ -58,6 +58,15 @@ def parse_type(tokens: Tokens) -> Type:
         item = parse_type(tokens)
         tokens.expect(">")
         return Type(Kind.ARRAY, item=item)
+    if word == "MAP":
+        tokens.expect("<")
+        key = parse_type(tokens)
+        tokens.expect(",")
+        item = parse_type(tokens)
+        tokens.expect(">")
+        return Type(Kind.MAP, item=item, key=key)
+    if word == "STRUCT":
+        return Type(Kind.STRUCT, fields=_fields(tokens))
     if word in ("STRING", "TEXT"):
         return Type(Kind.VARCHAR, STRING_LENGTH)
     kind = _ALIASES.get(word) or (Kind(word) if word in Kind.__members__ else None)
@@ -65,10 +74,24 @@ def parse_type(tokens: Tokens) -> Type:
         raise SqlError.syntax(tokens.peek(-1).start, f"Unexpected input '{word.lower()}', no such type")
     arguments = _arguments(tokens)
     if kind is Kind.DECIMAL:
-        return _decimal(arguments)
+        return _decimal(arguments, 76 if tokens.wide_decimals else 38)
     if kind in (Kind.CHAR, Kind.VARCHAR, Kind.VARBINARY):
         return _text(kind, arguments)
     return Type(kind)  # a display width such as BIGINT(20) means nothing
+
+
+def _fields(tokens: Tokens) -> tuple[tuple[str, Type], ...]:
+    """`<name type, …>`; StarRocks also takes a colon between the two."""
+    fields: dict[str, Type] = {}
+    tokens.expect("<")
+    while not fields or tokens.accept(","):
+        name = tokens.name()
+        tokens.accept(":")
+        if name.lower() in (other.lower() for other in fields):
+            raise SqlError.analysis(f"Duplicate field name in struct: {name}")
+        fields[name] = parse_type(tokens)
+    tokens.expect(">")
+    return tuple(fields.items())
 
 
 def _arguments(tokens: Tokens) -> list[int]:
@@ -81,12 +104,10 @@ def _arguments(tokens: Tokens) -> list[int]:
     return out
 
 
-def _decimal(arguments: list[int]) -> Type:
+def _decimal(arguments: list[int], most: int) -> Type:
     precision, scale = (arguments + [10, 0][len(arguments) :])[:2]
-    if precision > 38:
-        raise SqlError.not_emulated("DECIMAL with a precision above 38 (DECIMAL256)")
-    if not precision >= 1:
-        raise SqlError.analysis("DECIMAL's precision should range from 1 to 38")
+    if not 1 <= precision <= most:
+        raise SqlError.analysis(f"DECIMAL's precision should range from 1 to {most}")
     if scale > precision:
         raise SqlError.analysis("DECIMAL's scale should be less than or equal to its precision")
     return Type(Kind.DECIMAL, precision=precision, scale=scale)

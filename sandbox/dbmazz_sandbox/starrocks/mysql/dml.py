@@ -43,6 +43,7 @@ async def run(session: StarRocksSession, sql: str, word: str) -> int:
         raise SqlError.not_emulated(f"this form of {word}")
     cluster = session.cluster
     async with cluster.lock(table):
+        await cluster.publisher.settled(table)
         if cluster.catalog.get(table.database, table.name) is not table:
             raise SqlError.analysis(f"Table {table.name} changed while the statement was planned, please try again")
 

@@ -28,10 +28,23 @@ class MysqlPort:
         self._connections: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
         self._idents = itertools.count(1)
         self._server: asyncio.Server | None = None
+        self._address = ("", 0)
 
     async def start(self, host: str, port: int) -> int:
         self._server = await asyncio.start_server(self._connected, host, port, limit=1 << 20)
-        return self._server.sockets[0].getsockname()[1]
+        self._address = self._server.sockets[0].getsockname()[:2]
+        return self._address[1]
+
+    def refuse(self) -> None:
+        """Cut all connections and take no new ones, until `admit`."""
+        assert self._server is not None
+        self._server.close()
+        for writer in self._connections.values():
+            writer.transport.abort()
+
+    async def admit(self) -> None:
+        """Take connections again, on the same port."""
+        await self.start(*self._address)
 
     async def stop(self) -> None:
         assert self._server is not None

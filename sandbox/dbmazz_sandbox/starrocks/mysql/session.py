@@ -147,7 +147,8 @@ class StarRocksSession:
         if word in ("", ";"):
             raise SqlError.syntax(0, "Query was empty")
         if word in _HANDLERS:
-            return _result(await _HANDLERS[word](self, Tokens(sql)))
+            tokens = Tokens(sql, wide_decimals=self.cluster.version.numbers >= (4, 0))
+            return _result(await _HANDLERS[word](self, tokens))
         if word in ("SELECT", "WITH", "("):
             return await select.run(self, sql)
         if word in ("INSERT", "UPDATE", "DELETE"):

@@ -256,12 +256,15 @@ def _nodes_allowed(session: StarRocksSession) -> None:
 
 def _backends(session: StarRocksSession, tokens: Tokens, full: bool) -> Rows:
     _nodes_allowed(session)
-    host, _, http = session.addresses()
     now, version = f"{utc_now():%Y-%m-%d %H:%M:%S}", session.cluster.version.number
     tablets = sum(len(tables) for tables in session.cluster.catalog.databases.values())
-    row = (10001, host, 0, 0, http, 0, now, now, "true", "false", "false", tablets, "0.000 ", "1.000 TB", "1.000 TB",
-           "0.00 %", "0.00 %", "", version, "{}", "1.000 TB", "0.00 %", 2, "2.000 GB", 0, "0.00 %", "0.0 %", "N/A", "")  # fmt: skip
-    return [row], _BACKENDS
+    rows = [
+        (node.ident, node.host, 0, 0, node.port, 0, now, now, str(node.alive).lower(), "false", "false", tablets,
+         "0.000 ", "1.000 TB", "1.000 TB", "0.00 %", "0.00 %", "" if node.alive else "connection refused", version, "{}",
+         "1.000 TB", "0.00 %", 2, "2.000 GB", 0, "0.00 %", "0.0 %", "N/A", "")
+        for node in session.cluster.backends
+    ]  # fmt: skip
+    return rows, _BACKENDS
 
 
 def _frontends(session: StarRocksSession, tokens: Tokens, full: bool) -> Rows:

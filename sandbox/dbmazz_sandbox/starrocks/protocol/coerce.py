@@ -1,12 +1,12 @@
 """JSON values into column values (starrocks.md 5): per column where all values look alike, else value by value.
 
-A stored value is: bool, int, float, str (text; canonical text for DECIMAL, DATE, DATETIME, JSON, ARRAY), bytes
+A stored value is: bool, int, float, str (text; canonical text for DECIMAL, DATE, DATETIME, JSON and
+nested values), bytes
 (VARBINARY), None (NULL).
 """
 
 from __future__ import annotations
 
-import binascii
 import json
 import math
 import re
@@ -63,9 +63,10 @@ def _boolean(kind: Type, value: Any) -> bool:
         lowered = value.strip().lower()
         if lowered in ("true", "false"):
             return lowered == "true"
-        if _INTEGER.fullmatch(value):
+        if _INTEGER.fullmatch(value) and -(1 << 31) <= int(value) < 1 << 31:
             return int(value) != 0
-    raise Invalid("Failed to parse value as boolean, column={c}")
+        raise Invalid(f"Failed to parse string value as boolean. column={{c}}, value={value}")
+    raise Invalid(f"Unsupported value type to boolean. column={{c}}, type={_json_type(value)}")
 
 
 def _integer(kind: Type, value: Any) -> int:
@@ -78,10 +79,10 @@ def _integer(kind: Type, value: Any) -> int:
         elif _NUMERIC.fullmatch(value) and math.isfinite(float(value)):
             number = int(float(value))
         else:
-            raise Invalid(f"Unable to cast string value to {kind.kind}. value={value}, column={{c}}")
+            raise Invalid(f"Unable to cast string value to BIGINT. value={value}, column={{c}}")
     elif isinstance(value, float):
-        if not isinstance(value, Number) and value <= -(2.0**63):
-            raise NeedsTokens  # an integer below the 64-bit range, or a number written with a fraction?
+        if not isinstance(value, Number) and abs(value) >= 2.0**63:
+            raise NeedsTokens  # an integer beyond the 64-bit range, or a number written with a fraction?
         number = int(value) if math.isfinite(value) else most
     else:
         number = value
@@ -109,7 +110,7 @@ def _floating(kind: Type, value: Any) -> float:
             if lowered.startswith(prefix):
                 return special
         if not _NUMERIC.fullmatch(value):
-            raise Invalid(f"Unable to cast string value to {kind.kind}. value={value}, column={{c}}")
+            raise Invalid(f"Unable to cast string value to BIGINT. value={value}, column={{c}}")
     try:
         number = float(value)
     except OverflowError:
@@ -122,16 +123,13 @@ def _floating(kind: Type, value: Any) -> float:
 def _decimal(kind: Type, value: Any) -> str:
     text = text_of(value)
     if not _NUMERIC.fullmatch(text):
-        raise Invalid(f"Value '{text}' is out of range. The type of '{{c}}' is DECIMAL({kind.precision},{kind.scale})")
+        raise Invalid(f"Value '{text}' is out of range. The type of '{{c}}' is {kind.debug}")
     exponent = Decimal(1).scaleb(-kind.scale)
     number = Decimal(text.strip())
     if number.adjusted() <= 80:
         number = number.quantize(exponent, context=_ROUNDING)
     if abs(number) >= Decimal(10) ** (kind.precision - kind.scale):
-        width = 32 if kind.precision <= 9 else 64 if kind.precision <= 18 else 128
-        raise Invalid(
-            f"Decimal '{text}' is out of range. The type of '{{c}}' is DECIMAL{width}({kind.precision},{kind.scale})'"
-        )
+        raise Invalid(f"Decimal '{text}' is out of range. The type of '{{c}}' is {kind.debug}'")
     return format(number, "f")
 
 
@@ -191,14 +189,43 @@ def _array(kind: Type, value: Any) -> str:
     return "[" + ",".join(_element(kind.item, item) for item in value) + "]"
 
 
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Invalid(f"Expected value type [object], got [{_json_type(value)}]")
+    return value
+
+
+def _map(kind: Type, value: Any) -> str:
+    assert kind.key is not None and kind.item is not None
+    pairs = ((_element(kind.key, key), _element(kind.item, item)) for key, item in _object(value).items())
+    return "{" + ",".join(f"{key}:{item}" for key, item in dict(pairs).items()) + "}"
+
+
+def _struct(kind: Type, value: Any) -> str:
+    """By field name; keys that are no field are dropped, fields that are no key are NULL."""
+    given = _object(value)
+    fields = (f"{json.dumps(name)}:{_element(field, given.get(name))}" for name, field in kind.fields)
+    return "{" + ",".join(fields) + "}"
+
+
+def _json_type(value: Any) -> str:
+    kinds = {str: "string", bool: "boolean", list: "array", dict: "object", type(None): "null"}
+    return kinds.get(type(value), "number")
+
+
 def _element(kind: Type, value: Any) -> str:
-    """An array element as printed; one that does not fit becomes null, in strict mode too."""
+    """An element of a nested value as printed; one that does not fit becomes null, in strict mode too."""
     if value is None:
         return "null"
     try:
         stored = coerce_one(kind, value)
     except Invalid:
         return "null"
+    return element_text(kind, stored)
+
+
+def element_text(kind: Type, stored: Any) -> str:
+    """A stored value as it is printed inside a nested one."""
     if kind.kind is Kind.BOOLEAN:
         return "1" if stored else "0"
     if kind.kind in (Kind.FLOAT, Kind.DOUBLE):
@@ -213,7 +240,7 @@ def _element(kind: Type, value: Any) -> str:
 _ONE: dict[Kind, Callable[[Type, Any], Any]] = {
     Kind.BOOLEAN: _boolean, Kind.LARGEINT: _largeint, Kind.FLOAT: _floating, Kind.DOUBLE: _floating,
     Kind.DECIMAL: _decimal, Kind.CHAR: _text, Kind.VARCHAR: _text, Kind.VARBINARY: _binary, Kind.DATE: _date,
-    Kind.DATETIME: _date, Kind.JSON: _exact_json, Kind.ARRAY: _array,
+    Kind.DATETIME: _date, Kind.JSON: _exact_json, Kind.ARRAY: _array, Kind.MAP: _map, Kind.STRUCT: _struct,
 }  # fmt: skip
 
 
@@ -301,10 +328,3 @@ def _quick_moments(kind: Type, values: Sequence[str | None]) -> Sequence[str | N
     except ValueError:
         return None  # the right shape but no such day: look at each
     return values
-
-
-def decode_base64(text: str) -> bytes | None:
-    try:
-        return binascii.a2b_base64(text, strict_mode=bool(text))
-    except (binascii.Error, ValueError):
-        return None

@@ -8,25 +8,33 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dbmazz_sandbox.starrocks.catalog import Column
-from dbmazz_sandbox.starrocks.protocol.coerce import Invalid, NeedsTokens, coerce_column, coerce_one, text_of
-from dbmazz_sandbox.starrocks.protocol.documents import Documents, Row
-from dbmazz_sandbox.starrocks.protocol.expression import Literal, evaluate
+from dbmazz_sandbox.starrocks.protocol.coerce import Invalid, NeedsTokens, coerce_one
+from dbmazz_sandbox.starrocks.protocol.compression import unpack
+from dbmazz_sandbox.starrocks.protocol.delimited import Fields
+from dbmazz_sandbox.starrocks.protocol.documents import Documents
+from dbmazz_sandbox.starrocks.protocol.evaluate import cast, evaluate, typed, values_of
+from dbmazz_sandbox.starrocks.protocol.expression import Literal, references
 from dbmazz_sandbox.starrocks.protocol.fold import take
+from dbmazz_sandbox.starrocks.protocol.functions import text, truth
+from dbmazz_sandbox.starrocks.protocol.headers import LoadHeaders
+from dbmazz_sandbox.starrocks.protocol.jsonpath import is_whole_row, parse_path, parse_paths
 from dbmazz_sandbox.starrocks.protocol.plan import OP, Plan
+from dbmazz_sandbox.starrocks.protocol.sources import CsvSource, JsonSource, PathSource, Source
 from dbmazz_sandbox.starrocks.types import Kind, Type
 
 ERROR_LOG_LINES = 50
 ERROR_LOG_ROW = 4096  # characters of the row
-_NESTED = {dict, list}
+_TEXTS = frozenset({Kind.CHAR, Kind.VARCHAR, Kind.VARBINARY})
 
 
 @dataclass(slots=True)
 class LoadedRows:
-    """`columns` hold stored values of the rows that passed; `deleted` is None when none of them deletes."""
+    """`columns` hold stored values of the rows that passed; `deleted` is None when none of them deletes. `unselected`
+    are those that the header `where` left out."""
 
     total: int = 0
     filtered: int = 0
-    unselected: int = 0  # by the header `where`
+    unselected: int = 0
     columns: dict[Column, Sequence[Any]] = field(default_factory=dict)
     deleted: Sequence[bool] | None = None
     error_log: list[str] = field(default_factory=list)
@@ -56,117 +64,186 @@ def merged(parts: Sequence[LoadedRows]) -> LoadedRows:
 
 
 def read_rows(
-    plan: Plan, body: bytes, *, strip_outer_array: bool, strict: bool, prefix: str, now: dt.datetime, reject: int = 0
+    plan: Plan, headers: LoadHeaders, body: bytes, *, prefix: str, now: dt.datetime, reject: int = 0
 ) -> LoadedRows:
-    """Raises LoadError when the body is not what it should be. `reject` filters that many rows on purpose."""
-    documents = Documents(body, strip_outer_array=strip_outer_array, prefix=prefix, keys=plan.json_keys)
-    if not documents.rows:
+    """Raises LoadError when the body is not what it should be. `now` is UTC; `reject` filters that many rows on
+    purpose; `prefix` starts the messages of the JSON scanner."""
+    body = unpack(body, headers.compression)
+    source = _csv(plan, headers, body) if headers.csv is not None else _json(plan, headers, body, prefix)
+    if not source.count and not source.rejected:
         return LoadedRows()
-    reader = _Reader(plan, documents, strict, now)
+    local = now.replace(tzinfo=dt.UTC).astimezone(headers.timezone)
+    reader = _Reader(plan, source, headers.strict, local)
     try:
         reader.read()
     except NeedsTokens:
-        documents.make_exact()
-        reader = _Reader(plan, documents, strict, now)
+        assert isinstance(source, JsonSource)
+        source.documents.make_exact()
+        source.bad.clear()
+        reader = _Reader(plan, source, headers.strict, local)
         reader.read()
-    for position in range(min(reject, len(documents.rows))):
-        reader.bad.setdefault(position, "rejected by a fault of the sandbox")
+    for position in range(min(reject, source.count)):
+        reader.bad.setdefault(position, ("rejected by a fault of the sandbox", source.row(position)))
     return reader.result()
 
 
+def _csv(plan: Plan, headers: LoadHeaders, body: bytes) -> CsvSource:
+    assert headers.csv is not None
+    return CsvSource(Fields(body, headers.csv, len(plan.names)), plan.names)
+
+
+def _json(plan: Plan, headers: LoadHeaders, body: bytes, prefix: str) -> JsonSource:
+    paths = parse_paths(headers.jsonpaths, prefix) if headers.jsonpaths.strip() else []
+    root = parse_path(headers.json_root, prefix) if headers.json_root else ()
+    documents = Documents(
+        body, strip_outer_array=headers.strip_outer_array, prefix=prefix, keys=() if paths else plan.json_keys,
+        root=root, exact=bool(paths) and (any(map(is_whole_row, paths)) or b"." in body),
+    )  # fmt: skip
+    return PathSource(documents, plan.names, paths) if paths else JsonSource(documents)
+
+
 class _Reader:
-    def __init__(self, plan: Plan, documents: Documents, strict: bool, now: dt.datetime) -> None:
-        self.plan, self.documents, self.strict, self.now = plan, documents, strict, now
-        self.rows: list[Row] = documents.rows
+    """`bad`: by row, why it is filtered and how the error log shows it."""
+
+    def __init__(self, plan: Plan, source: Source, strict: bool, now: dt.datetime) -> None:
+        self.plan, self.source, self.strict, self.now = plan, source, strict, now
         self.columns: dict[Column, Sequence[Any]] = {}
-        self.bad: dict[int, str] = {}
-        self.operations: Sequence[int] | None = None
+        self.bad: dict[int, tuple[str, str]] = {}
+        self.unselected: set[int] = set()
+        self.operations: Sequence[int | None] | None = None
 
     def read(self) -> None:
-        for key, column in self.plan.direct:
-            self._direct(key, column)
-        sources = {key: self._source(key) for key in self.plan.sources}
+        """The scanner and its casts, then the predicate, then the sink."""
+        texts = {name: self.source.texts(name) for name in self.plan.texts}
+        for name, column in self.plan.direct:
+            self._direct(name, column, texts.get(name))
         for column, expression in self.plan.computed:
-            values = evaluate(expression, column.type, sources, len(self.rows), self.now)
-            self.columns[column] = values
-            self._check_length(column, values)
-            self._check_nulls(column.name, column.nullable, values)
-        self._operations()
+            self.columns[column] = evaluate(expression, column.type, texts, self.source.count, self.now)
+        self._operations(texts)
+        for position, reason in self.source.bad.items():
+            self.bad[position] = (reason, self.source.row(position))
+        self._select()
+        self._sink()
 
-    def _direct(self, key: str, column: Column) -> None:
-        values = self._values(key, nested=column.type.kind in (Kind.JSON, Kind.ARRAY))
-        stored, invalid = coerce_column(column.type, values, exact=self.documents.exact)
+    def _direct(self, name: str, column: Column, texts: Sequence[str | None] | None) -> None:
+        if texts is None:
+            stored, invalid = self.source.stored(name, column)
+        else:
+            # A column that an expression reads too is read as text and cast (Load.initColumns).
+            stored = [None if value is None else cast(column.type, value) for value in texts]
+            invalid = {
+                position: f"Value '{given}' is out of range. The type of '{{c}}' is {column.type.debug}"
+                for position, (value, given) in enumerate(zip(stored, texts, strict=True))
+                if value is None and given is not None
+            }
+        self.columns[column] = stored
         if self.strict:
             for position, reason in invalid.items():
-                self.bad.setdefault(position, reason.replace("{c}", column.name))
-        self.columns[column] = stored
-        self._check_nulls(column.name, column.nullable, stored)
+                self.bad.setdefault(position, (reason.replace("{c}", column.name), self.source.row(position)))
 
-    def _values(self, key: str, *, nested: bool) -> list[Any]:
-        values = [row.get(key) for row in self.rows]
-        if not nested and _NESTED & set(map(type, values)):
-            for position, value in enumerate(values):
-                if type(value) in _NESTED:
-                    values[position] = self.documents.member_text(position, key)
-        return values
-
-    def _source(self, key: str) -> list[str | None]:
-        return [None if value is None else text_of(value) for value in self._values(key, nested=False)]
-
-    def _check_nulls(self, name: str, nullable: bool, values: Sequence[Any]) -> None:
-        if nullable or None not in values:
-            return
-        for position, value in enumerate(values):
-            if value is None:
-                self.bad.setdefault(position, f"NULL value in non-nullable column '{name}'")
-
-    def _check_length(self, column: Column, values: Sequence[Any]) -> None:
-        if column.type.kind not in (Kind.CHAR, Kind.VARCHAR, Kind.VARBINARY):
-            return
-        for position, value in enumerate(values):
-            if value is None:
-                continue
-            raw = value if isinstance(value, bytes) else value.encode("utf-8", "surrogatepass")
-            if len(raw) > column.type.length:
-                shown = raw[:100].decode("utf-8", "replace")
-                self.bad.setdefault(
-                    position,
-                    f"String '{shown}'(length={len(raw)}) is too long. "
-                    f"The max length of '{column.name}' is {column.type.length}",
-                )
-
-    def _operations(self) -> None:
+    def _operations(self, texts: dict[str, Sequence[str | None]]) -> None:
         op = self.plan.op
         if op is None:
             return
         if isinstance(op, Literal):
-            self.operations = [int(op.value or 0)] * len(self.rows)
+            assert isinstance(op.value, int)
+            self.operations = [op.value] * self.source.count
             return
-        values = [row.get(op, 0) for row in self.rows]
+        if not isinstance(op, str):
+            self.operations = evaluate(op, Type(Kind.TINYINT), texts, self.source.count, self.now)
+            return
+        values = self.source.values(op)
         if set(map(type, values)) == {int} and min(values) >= -128 and max(values) <= 127:
             self.operations = values
+        else:
+            self.operations = [None if value is None else _operation(value) for value in values]
+
+    def _select(self) -> None:
+        where = self.plan.where
+        if where is None:
             return
-        stored: list[int] = []
+        columns: dict[str, Sequence[Any]] = {}
+        for name in references(where):
+            column = self.plan.table.find(name)
+            assert column is not None
+            stored = self.columns.get(column, [None] * self.source.count)
+            columns[name] = [typed(column.type, value) for value in stored]
+        chosen = values_of(where, columns, self.source.count, self.now)
+        self.unselected = {p for p, value in enumerate(chosen) if not truth(value) and p not in self.bad}
+
+    def _sink(self) -> None:
+        for column, values in self.columns.items():
+            if column.auto_increment and None in values:
+                self._refuse_all(f"NULL value in auto increment column '{column.name}'")
+            elif not column.nullable and None in values:
+                self._refuse_nulls(column.name, values)
+            if column.type.kind in _TEXTS:
+                self._refuse_long(column, values)
+        if self.operations is not None and None in self.operations:
+            self._refuse_nulls(OP, self.operations)
+
+    def _refuse_nulls(self, name: str, values: Sequence[Any]) -> None:
         for position, value in enumerate(values):
-            try:
-                stored.append(0 if value is None else coerce_one(Type(Kind.TINYINT), value))
-            except Invalid:
-                stored.append(0)
-                value = None
             if value is None:
-                self.bad.setdefault(position, f"NULL value in non-nullable column '{OP}'")
-        self.operations = stored
+                self._refuse(position, f"NULL value in non-nullable column '{name}'")
+
+    def _refuse_all(self, reason: str) -> None:
+        """The sink cannot tell which of the NULLs somebody meant."""
+        for position in range(self.source.count):
+            self._refuse(position, reason)
+
+    def _refuse_long(self, column: Column, values: Sequence[Any]) -> None:
+        limit = column.type.length
+        if max((len(value) for value in values if value is not None), default=0) * 4 <= limit:
+            return
+        for position, value in enumerate(values):
+            if value is None or len(value) * 4 <= limit:
+                continue
+            raw = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
+            if len(raw) > limit:
+                self._refuse(position, f"String '{raw[:100].decode('utf-8', 'replace')}'(length={len(raw)}) is too long. "
+                                       f"The max length of '{column.name}' is {limit}")  # fmt: skip
+
+    def _refuse(self, position: int, reason: str) -> None:
+        if position not in self.unselected and position not in self.bad:
+            self.bad[position] = (reason, self._shown(position))
+
+    def _shown(self, position: int) -> str:
+        """A row at the sink, as Chunk::debug_row prints it."""
+        values = [values[position] for _, values in self._in_table_order()]
+        if self.operations is not None:
+            values.append(self.operations[position])
+        return "[" + ", ".join(map(_debug, values)) + "]"
+
+    def _in_table_order(self) -> list[tuple[Column, Sequence[Any]]]:
+        return [(column, self.columns[column]) for column in self.plan.table.columns if column in self.columns]
 
     def result(self) -> LoadedRows:
-        out = LoadedRows(len(self.rows), len(self.bad), columns=self.columns)
+        rejected = self.source.rejected
+        total, filtered = self.source.count + len(rejected), len(self.bad) + len(rejected)
+        out = LoadedRows(total, filtered, len(self.unselected), self.columns)
         operations = self.operations
-        if self.bad:
-            kept = [position for position in range(len(self.rows)) if position not in self.bad]
+        if self.bad or self.unselected:
+            kept = [p for p in range(self.source.count) if p not in self.bad and p not in self.unselected]
             out.columns = take(self.columns, kept)
             operations = None if operations is None else [operations[position] for position in kept]
-            shown = sorted(self.bad)[:ERROR_LOG_LINES]
-            out.error_log = [f"Error: {self.bad[p]}. Row: {self.documents.text(p)[:ERROR_LOG_ROW]}" for p in shown]
+        if filtered:
+            lines = [*((reason, row) for row, reason in rejected), *(self.bad[p] for p in sorted(self.bad))]
+            out.error_log = [f"Error: {reason}. Row: {row[:ERROR_LOG_ROW]}" for reason, row in lines[:ERROR_LOG_LINES]]
         # Without a single 1 everything is an upsert; with one, anything but 0 deletes (memtable.cpp).
         if operations is not None and 1 in operations:
             out.deleted = [operation != 0 for operation in operations]
         return out
+
+
+def _operation(value: Any) -> int | None:
+    try:
+        return coerce_one(Type(Kind.TINYINT), value)
+    except Invalid:
+        return None
+
+
+def _debug(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    return f"'{text(value)}'" if isinstance(value, str | bytes) else text(value)

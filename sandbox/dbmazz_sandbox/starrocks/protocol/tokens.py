@@ -56,10 +56,12 @@ def tokenize(sql: str) -> list[Token]:
 
 
 class Tokens:
-    """A cursor; `accept` consumes words when they are next, `expect` insists. Words match in any case."""
+    """A cursor; `accept` consumes words when they are next, `expect` insists. Words match in any case.
 
-    def __init__(self, sql: str) -> None:
-        self.sql = sql
+    `wide_decimals` tells the release knows DECIMAL256 (from 4.0 on)."""
+
+    def __init__(self, sql: str, *, wide_decimals: bool = False) -> None:
+        self.sql, self.wide_decimals = sql, wide_decimals
         self._tokens = tokenize(sql)
         while self._tokens and self._tokens[-1].text == ";" and self._tokens[-1].kind == "symbol":
             self._tokens.pop()

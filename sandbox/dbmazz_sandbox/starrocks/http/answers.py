@@ -1,0 +1,37 @@
+"""Small things that both HTTP ports answer with."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+async def no_continue(request: web.Request) -> None:
+    """aiohttp must not say 100 by itself: the FE never does, and the BE only after its checks."""
+
+
+def json_text(text: str, status: int = 200) -> web.Response:
+    return web.Response(text=text, status=status, content_type="application/json")
+
+
+def closing(response: web.Response) -> web.Response:
+    response.force_close()
+    return response
+
+
+def abort(request: web.Request) -> web.Response:
+    """Cut the connection without an answer; what is returned goes nowhere."""
+    if request.transport is not None:
+        request.transport.abort()
+    return closing(web.Response(status=500))
+
+
+_REASONS = {500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout"}
+
+
+def broken(status: int) -> web.Response:
+    """What a test asked for: an HTTP error, as something between client and server would send it."""
+    return closing(web.Response(status=status, text=_REASONS[status]))
