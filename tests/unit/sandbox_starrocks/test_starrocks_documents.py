@@ -21,14 +21,14 @@ def refused(body: bytes | str, *, strip: bool = False) -> str:
     return caught.value.message
 
 
-def test_b1_concatenated_objects() -> None:
+def test_concatenated_objects() -> None:
     assert read('{"key1": 1, "key2": 2 }{"key1": 3, "key2": 4 }').rows == [
         {"key1": 1, "key2": 2},
         {"key1": 3, "key2": 4},
     ]
 
 
-def test_b2_outer_array() -> None:
+def test_outer_array() -> None:
     assert read('[{"k": 8.95}, {"k": 12.99}]', strip=True).rows == [{"k": 8.95}, {"k": 12.99}]
 
 
@@ -36,21 +36,21 @@ def test_pretty_printed_objects() -> None:
     assert read('{\n  "a": 1\n}\n\n{\n  "a": 2\n}\n').rows == [{"a": 1}, {"a": 2}]
 
 
-def test_b5_first_of_equal_keys_wins() -> None:
+def test_first_of_equal_keys_wins() -> None:
     documents = read('{"k1": 1,"k2": 1,"k2": 2}\n{"k1": 2,"k2": 3}', keys=("k1", "k2"))
     assert documents.rows == [{"k1": 1, "k2": 1}, {"k1": 2, "k2": 3}]
     assert read('[{"k2": 1,"k2": 2}]', strip=True, keys=("k2",)).rows == [{"k2": 1}]
 
 
-def test_b10_illegal_start() -> None:
+def test_illegal_start() -> None:
     assert refused('"f_float": 3.14, "f_bool": true') == 'parse error. illegal json started with ["]'
 
 
-def test_b11_null_body() -> None:
+def test_null_body() -> None:
     assert "should be object type" in refused("null")
 
 
-def test_j18_array_without_strip() -> None:
+def test_array_without_strip() -> None:
     assert refused('[{"a": 1}]') == (
         "parse error. The value is array type in json document stream, you can set strip_outer_array=true to parse "
         "each element of the array as individual rows"
@@ -65,11 +65,11 @@ def test_object_with_strip() -> None:
 
 
 @pytest.mark.parametrize("garbage", ["{xxxxxxxxxxx}", "adasdas"])
-def test_b20_garbage_between_documents(garbage: str) -> None:
+def test_garbage_between_documents(garbage: str) -> None:
     assert refused('{"a":1}\n' + garbage + '\n{"a":2}').startswith("parse error. ")
 
 
-def test_b21_truncated_tail_is_ignored() -> None:
+def test_truncated_tail_is_ignored() -> None:
     rows = read('{"key1": 1} {"key2": 2} {"key3": 3} {"key4":').rows
     assert rows == [{"key1": 1}, {"key2": 2}, {"key3": 3}]
     assert read('{"key1": "a"}\n{"key2": "b').rows == [{"key1": "a"}]

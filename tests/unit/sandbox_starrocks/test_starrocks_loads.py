@@ -25,22 +25,6 @@ async def tab1(db, *keys: int) -> None:
     await db.loaded("tab1", *full)
 
 
-async def test_a1_label_already_used(db) -> None:
-    await db.sql("CREATE TABLE t (id INT) PRIMARY KEY(id)")
-    await db.loaded("t", {"id": 1}, label="once")
-    reply = await db.load("t", b'{"id":2}', label="once")
-    assert list(reply)[:5] == ["TxnId", "Label", "Status", "ExistingJobStatus", "Message"]
-    assert reply["TxnId"] == -1 and reply["Status"] == "Label Already Exists"
-    assert reply["ExistingJobStatus"] == "FINISHED" and reply["Message"] == "Label [once] has already been used."
-    assert await db.sql("SELECT * FROM t") == [(1,)]
-
-
-async def test_a4_label_is_made_up(db) -> None:
-    await db.sql("CREATE TABLE t (id INT) PRIMARY KEY(id)")
-    labels = {(await db.load("t", b'{"id":1}'))["Label"] for _ in range(2)}
-    assert len(labels) == 2 and all(labels)
-
-
 async def test_reply_fields_and_their_order(db, db40) -> None:
     for database, extra in ((db, []), (db40, ["Db", "Table"])):
         await database.sql("CREATE TABLE t (id INT) PRIMARY KEY(id)")
@@ -54,47 +38,13 @@ async def test_reply_fields_and_their_order(db, db40) -> None:
         assert reply["LoadBytes"] == len(body) and all(type(reply[k]) is int for k in list(reply)[-11:])
 
 
-async def test_a7_partial_update_inserts_new_keys(db) -> None:
-    await tab1(db, 100, 200, 300)
-    await db.loaded(
-        "tab1", row(100, v4="v6_100", v3=111), row(400, v4="v6_400", v3=222),
-        partial_update="true", partial_update_mode="row", columns="k1,k2,v4,v3",
-    )  # fmt: skip
-    assert await db.sql("SELECT * FROM tab1 WHERE k1 IN (100, 400) ORDER BY k1") == [
-        (100, "k2_100", 100, 100, 111, "v6_100", "v5_100"),
-        (400, "k2_400", None, None, 222, "v6_400", None),
-    ]
-
-
-async def test_a12_enable_merge_commit_must_be_bool(db) -> None:
-    reply = await db.load("t", b"{}", enable_merge_commit="abc")
-    assert reply["Message"] == "Invalid parameter enable_merge_commit. The value must be bool type, but is abc"
-    assert reply["TxnId"] == -1
-
-
-async def test_d1_partial_update_keeps_the_rest(db) -> None:
-    await db.sql(USERS)
-    await db.loaded("users", *({"id": i, "name": f"name{i}", "city": f"c{i}", "age": "5"} for i in (1, 2, 3)))
-    await db.loaded("users", {"id": 1, "city": "xx"}, partial_update="true", columns="id, city")
-    assert await db.sql("SELECT * FROM users WHERE id = 1") == [(1, "name1", "xx", "5")]
-
-
-async def test_d2_columns_header_ignores_case_of_names_but_not_of_json_keys(db) -> None:
+async def test_columns_header_ignores_case_of_names_but_not_of_json_keys(db) -> None:
     await db.sql(USERS)
     await db.loaded("users", {"ID": 1, "city": "a"}, partial_update="true", columns="ID, city")
     assert await db.sql("SELECT id, city FROM users") == [(1, "a")]
     reply = await db.load("users", b'{"id":2,"city":"a"}', partial_update="true", columns="ID, city")
     assert reply["Message"] == "too many filtered rows"
     assert "NULL value in non-nullable column 'ID'" in await db.error_log(reply) or "'id'" in await db.error_log(reply)
-
-
-async def test_d3_not_null_without_default_gets_zero(db) -> None:
-    await db.sql("CREATE TABLE t (id INT, name VARCHAR(9) NOT NULL, score INT NOT NULL) PRIMARY KEY(id)")
-    await db.loaded("t", {"id": 101, "name": "Tom", "score": 80})
-    await db.loaded(
-        "t", {"id": 101, "name": "Lily"}, {"id": 102, "name": "Rose"}, partial_update="true", columns="id,name"
-    )
-    assert await db.sql("SELECT * FROM t ORDER BY id") == [(101, "Lily", 80), (102, "Rose", 0)]
 
 
 async def test_d4_d5_partial_after_add_and_drop_column(db) -> None:
@@ -109,18 +59,6 @@ async def test_d4_d5_partial_after_add_and_drop_column(db) -> None:
         "tab1", ndjson(row(1, v4="q")), partial_update="true", columns="k1,k2,v4", merge_condition="v1"
     )
     assert reply["Status"] == "Fail"
-
-
-async def test_d10_partial_insert_fills_current_timestamp(db) -> None:
-    await db.sql("CREATE TABLE t (k1 INT, v1 INT, v3 DATETIME DEFAULT CURRENT_TIMESTAMP) PRIMARY KEY(k1)")
-    await db.loaded("t", {"k1": 1, "v1": 1}, {"k1": 2, "v1": 1}, partial_update="true", columns="k1,v1")
-    assert await db.sql("SELECT count(v3) FROM t") == [(2,)]
-
-
-async def test_d14_unknown_names_in_columns_are_ignored(db) -> None:
-    await db.sql("CREATE TABLE t (k INT, v INT) PRIMARY KEY(k)")
-    await db.loaded("t", {"k": 1, "v": 2, "xx": "anything"}, partial_update="true", columns="k,`v`,xx")
-    assert await db.sql("SELECT * FROM t") == [(1, 2)]
 
 
 @pytest.mark.parametrize(
@@ -207,7 +145,7 @@ async def test_partial_on_duplicate_key_table(db) -> None:
     assert await db.sql("SELECT count(*) FROM t") == [(2,)]
 
 
-async def test_e1_e2_e4_merge_condition_errors(db) -> None:
+async def test_merge_condition_of_a_wrong_type(db) -> None:
     await tab1(db, 100)
     missing = (
         "Merge condition column {c} does not exist. If you are doing partial update with condition update, please check "
@@ -229,22 +167,7 @@ async def test_e1_e2_e4_merge_condition_errors(db) -> None:
     assert await db.sql("SELECT v1 FROM tab1") == [(100,)]
 
 
-async def test_e3_e5_condition_is_greater_or_equal(db) -> None:
-    await tab1(db, 100, 200)
-    await db.loaded("tab1", row(100, v1=111, v2=100, v3=100, v4="v4_100", v5="v5_100"), merge_condition="v1")
-    reply = await db.load(
-        "tab1", ndjson(row(100, v1=100), row(200, v1=222)),
-        partial_update="true", columns="k1,k2,v1", merge_condition="v1",
-    )  # fmt: skip
-    assert (reply["Status"], reply["NumberLoadedRows"]) == ("Success", 2)  # a discarded row counts as loaded
-    assert await db.sql("SELECT k1, v1 FROM tab1 ORDER BY k1") == [(100, 111), (200, 222)]
-    await db.loaded(
-        "tab1", row(100, v1=111, v4="same"), partial_update="true", columns="k1,k2,v1,v4", merge_condition="v1"
-    )
-    assert await db.sql("SELECT v4 FROM tab1 WHERE k1 = 100") == [("same",)]
-
-
-async def test_e7_highest_condition_wins_inside_a_load(db) -> None:
+async def test_highest_condition_wins_inside_a_load(db) -> None:
     await db.sql("CREATE TABLE t (id INT, modified INT, a INT) PRIMARY KEY(id)")
     rows = [{"id": 1, "modified": 1, "a": 1}, {"id": 1, "modified": 0, "a": 2}, {"id": 2, "modified": 5, "a": 1},
             {"id": 2, "modified": 5, "a": 2}, {"id": 3, "modified": 1, "a": 1}, {"id": 3, "a": 2}]  # fmt: skip
@@ -274,64 +197,12 @@ async def test_condition_types(db, kind, low, high) -> None:
     assert await db.sql("SELECT a FROM t") == [(1,)]
 
 
-async def test_j5_delete_with_merge_condition_fails_the_load(db) -> None:
-    await tab1(db, 100)
-    body = ndjson(row(100, v1=500, v3=500), row(200, v1=1, __op=1))
-    reply = await db.load("tab1", body, merge_condition="v1", label="x")
-    assert reply["Status"] == "Fail" and "delete with condition column v1" in reply["Message"]
-    assert reply["Message"].startswith("memtable of tablet ")
-    assert await db.sql("SELECT v3 FROM tab1") == [(100,)]
-
-
-async def test_j8_key_only_delete_as_partial_update(db) -> None:
-    await db.sql("CREATE TABLE t (id INT, a INT NOT NULL) PRIMARY KEY(id)")
-    await db.loaded("t", {"id": 1, "a": 1}, {"id": 2, "a": 1})
-    await db.loaded("t", {"id": 1, "__op": 1}, partial_update="true", columns="id,__op")
-    assert await db.sql("SELECT id FROM t") == [(2,)]
-
-
-async def test_j9_delete_row_still_needs_not_null_columns(db) -> None:
-    await db.sql("CREATE TABLE t (id INT, a INT NOT NULL, b INT) PRIMARY KEY(id)")
-    await db.loaded("t", {"id": 1, "a": 1})
-    reply = await db.load("t", b'{"id":1,"__op":1}')
-    assert reply["Message"] == "too many filtered rows"
-    await db.loaded("t", {"id": 1, "a": 0, "__op": "1"})
-    assert await db.sql("SELECT count(*) FROM t") == [(0,)]
-
-
-async def test_j10_op_null_is_filtered_missing_is_upsert(db) -> None:
-    await db.sql("CREATE TABLE t (id INT) PRIMARY KEY(id)")
-    for bad in ("null", '"delete"', "[1]"):
-        reply = await db.load("t", b'{"id":1,"__op":' + bad.encode() + b"}")
-        assert reply["Message"] == "too many filtered rows", bad
-    await db.loaded("t", {"id": 1}, columns="id")
-    assert await db.sql("SELECT * FROM t") == [(1,)]
-
-
 async def test_op_from_a_constant_or_another_key(db) -> None:
     await db.sql("CREATE TABLE t (id INT) PRIMARY KEY(id)")
     await db.loaded("t", {"id": 1}, {"id": 2}, {"id": 3})
     await db.loaded("t", {"id": 1}, columns="id,__op='delete'")
     await db.loaded("t", {"id": 2, "kind": 1}, columns="id,kind,__op=kind")
     assert await db.sql("SELECT * FROM t") == [(3,)]
-
-
-async def test_j14_big_json_without_ignore_json_size(db) -> None:
-    # Decided by Content-Length alone, before the body and before the label: nothing has to be sent.
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(db.sandbox.be_url.rpartition(":")[2]))
-    head = (f"PUT {db.path('t')} HTTP/1.1\r\nHost: x\r\nAuthorization: {basic()}\r\nformat: json\r\nlabel: big\r\n"
-            "Expect: 100-continue\r\nContent-Length: 104857601\r\n\r\n")  # fmt: skip
-    writer.write(head.encode())
-    answer = await reader.readuntil(b"}")
-    writer.close()
-    await writer.wait_closed()
-    reply = json.loads(answer[answer.index(b"{") :])
-    assert answer.startswith(b"HTTP/1.1 200") and reply["TxnId"] == -1
-    assert reply["Message"] == (
-        "The size of this batch exceed the max size [104857600]  of json type data  data [ 104857601 ]. "
-        "Set ignore_json_size to skip the check, although it may lead huge memory consuming."
-    )
-    assert (await db.state("big"))["state"] == "UNKNOWN"
 
 
 @pytest.mark.parametrize("label", ["a b", "x" * 129, "é"])
@@ -354,56 +225,11 @@ async def test_j17_failed_label_may_be_used_again(db) -> None:
     assert (await db.state("retry"))["state"] == "VISIBLE"
 
 
-async def test_j18_prefix_depends_on_the_release(db, db40) -> None:
-    for database, prefix in ((db, ""), (db40, "parse error. ")):
-        await database.sql("CREATE TABLE t (id INT) PRIMARY KEY(id)")
-        reply = await database.load("t", b'[{"id":1}]')
-        assert reply["Message"].startswith(prefix + "The value is array type in json document stream, ")
-        await database.loaded("t", [{"id": 1}], strip_outer_array="true")
-
-
-async def test_j20_empty_load(db, db40) -> None:
-    for database, start in (
-        (db, "No partitions have data available for loading. "),
-        (db40, "No rows were imported from upstream. "),
-    ):
-        await database.sql("CREATE TABLE t (id INT) PRIMARY KEY(id)")
-        for body, headers in (
-            (b"", {}),
-            (b"[]", {"strip_outer_array": "true"}),
-            (b'{"id":null}', {"max_filter_ratio": "1"}),
-        ):
-            reply = await database.load("t", body, **headers)
-            assert reply["Status"] == "Fail" and reply["Message"].startswith(start), body
-        await database.sql("ADMIN SET FRONTEND CONFIG ('empty_load_as_error' = 'false')")
-        assert (await database.load("t", b""))["Status"] == "Success"
-        await database.sql("ADMIN SET FRONTEND CONFIG ('empty_load_as_error' = 'true')")
-
-
-async def test_j23_last_operation_wins_inside_a_load(db) -> None:
-    await db.sql("CREATE TABLE t (id INT, a INT) PRIMARY KEY(id)")
-    await db.loaded("t", {"id": 1, "a": 1}, {"id": 1, "__op": 1}, {"id": 2, "__op": 1}, {"id": 2, "a": 2}, {"id": 3, "a": 1},
-                    {"id": 3, "a": 2})  # fmt: skip
-    assert await db.sql("SELECT * FROM t ORDER BY id") == [(2, 2), (3, 2)]
-
-
 async def test_keys_are_folded_by_value_not_by_spelling(db) -> None:
     await db.sql("CREATE TABLE t (ts DATETIME, d DATE, a INT) PRIMARY KEY(ts, d)")
     await db.loaded("t", {"ts": "2024-01-01T00:00:00", "d": "2024-01-01", "a": 1},
                     {"ts": "2024-01-01 00:00:00.000", "d": "20240101", "a": 2})  # fmt: skip
     assert await db.sql("SELECT a FROM t") == [(2,)]
-
-
-async def test_j30_primary_key_size(db) -> None:
-    await db.sql(
-        "CREATE TABLE t (id VARCHAR(200)) PRIMARY KEY(id)",
-        "CREATE TABLE u (a VARCHAR(200), b BIGINT) PRIMARY KEY(a, b)",
-    )
-    await db.loaded("t", {"id": "x" * 128})
-    reply = await db.load("t", ndjson({"id": "é" * 65}))
-    assert (reply["Status"], reply["Message"]) == ("Fail", "primary key size exceed the limit.")
-    await db.loaded("u", {"a": "x" * 118, "b": 1})
-    assert (await db.load("u", ndjson({"a": "x" * 119, "b": 1})))["Status"] == "Fail"
 
 
 async def test_max_filter_ratio(db) -> None:
@@ -453,12 +279,6 @@ async def test_column_that_is_its_own_source(db) -> None:
     await db.sql("CREATE TABLE t (id INT, b VARBINARY) PRIMARY KEY(id)")
     await db.loaded("t", {"id": 1, "b": "AAH/"}, columns="id,b,b=from_base64(b)", strict_mode="true")
     assert await db.sql("SELECT b FROM t") == [(b"\x00\x01\xff",)]
-
-
-async def test_c20_varbinary_is_not_decoded(db) -> None:
-    await db.sql("CREATE TABLE t (c1 INT, c2 VARBINARY) PRIMARY KEY(c1)")
-    await db.loaded("t", [{"c1": "1", "c2": "1234"}], strip_outer_array="true")
-    assert await db.sql("SELECT * FROM t") == [(1, b"1234")]
 
 
 async def test_twelve_megabyte_document_and_64_megabyte_row(db) -> None:

@@ -81,8 +81,8 @@ def _integer(kind: Type, value: Any) -> int:
         else:
             raise Invalid(f"Unable to cast string value to BIGINT. value={value}, column={{c}}")
     elif isinstance(value, float):
-        if not isinstance(value, Number) and value <= -(2.0**63):
-            raise NeedsTokens  # an integer below the 64-bit range, or a number written with a fraction?
+        if not isinstance(value, Number) and abs(value) >= 2.0**63:
+            raise NeedsTokens  # an integer beyond the 64-bit range, or a number written with a fraction?
         number = int(value) if math.isfinite(value) else most
     else:
         number = value

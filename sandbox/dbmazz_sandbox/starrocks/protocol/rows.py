@@ -173,7 +173,9 @@ class _Reader:
 
     def _sink(self) -> None:
         for column, values in self.columns.items():
-            if not column.nullable and not column.auto_increment and None in values:
+            if column.auto_increment and None in values:
+                self._refuse_all(f"NULL value in auto increment column '{column.name}'")
+            elif not column.nullable and None in values:
                 self._refuse_nulls(column.name, values)
             if column.type.kind in _TEXTS:
                 self._refuse_long(column, values)
@@ -184,6 +186,11 @@ class _Reader:
         for position, value in enumerate(values):
             if value is None:
                 self._refuse(position, f"NULL value in non-nullable column '{name}'")
+
+    def _refuse_all(self, reason: str) -> None:
+        """The sink cannot tell which of the NULLs somebody meant."""
+        for position in range(self.source.count):
+            self._refuse(position, reason)
 
     def _refuse_long(self, column: Column, values: Sequence[Any]) -> None:
         limit = column.type.length

@@ -35,8 +35,14 @@ def literal(kind: Type, text: str) -> str:
     return "'" + value.replace("'", "''") + f"'::{kind.physical}"
 
 
+AUTO = "AUTO_INCREMENT"  # stands for the next number of the table, in `Write.fills`
+
+
 def default_value(column: Column, now: dt.datetime) -> str:
-    """SQL of what a column gets when a load leaves it out: its default, NULL, or the zero of its type."""
+    """SQL of what a column gets when a load leaves it out: its default, NULL, or the zero of its type; AUTO for a
+    column that counts, whose numbers `statements` gives."""
+    if column.auto_increment:
+        return AUTO
     if column.default_now:
         return f"'{now:%Y-%m-%d %H:%M:%S}'::{column.type.physical}"
     if column.default is not None:
@@ -51,13 +57,16 @@ def statements(write: Write, batch: Batch) -> Iterator[str]:
         keys = ", ".join(f"{k.physical}::{k.type.physical} AS {k.physical}" for k in table.key_columns)
         yield f"DELETE FROM main.{table.physical} AS t USING (SELECT {keys} FROM {GONE}) AS g WHERE {same}"
     if batch.upsert_count:
+        if any(value == AUTO for _, value in write.fills):
+            yield f"CREATE SEQUENCE IF NOT EXISTS main.auto_{table.physical}"
         yield _upsert(write, list(batch.upserts), batch)
 
 
 def _upsert(write: Write, written: Sequence[Column], batch: Batch) -> str:
     table = write.table
     names = [column.physical for column in written] + [column.physical for column, _ in write.fills]
-    values = [_value(column, batch) for column in written] + [value for _, value in write.fills]
+    values = [_value(column, batch) for column in written]
+    values += [_next_number(write) if value == AUTO else value for _, value in write.fills]
     insert = f"INSERT INTO main.{table.physical} ({', '.join(names)}) SELECT {', '.join(values)} FROM {FRESH}"
     if not table.primary:
         return insert
@@ -72,6 +81,16 @@ def _upsert(write: Write, written: Sequence[Column], batch: Batch) -> str:
     stored, new = f"{table.physical}.{write.condition.physical}", f"excluded.{write.condition.physical}"
     # NULL is lowest: it gives way to anything and beats nothing but NULL.
     return f"{upsert} WHERE {stored} IS NULL OR ({new} IS NOT NULL AND {new} >= {stored})"
+
+
+def _next_number(write: Write) -> str:
+    """A partial update numbers new keys only, so that the same load again leaves no gaps."""
+    table = write.table
+    number = f"nextval('main.auto_{table.physical}')"
+    if not write.partial:
+        return number
+    same = " AND ".join(f"s.{k.physical} = {FRESH}.{k.physical}::{k.type.physical}" for k in table.key_columns)
+    return f"CASE WHEN EXISTS (SELECT 1 FROM main.{table.physical} AS s WHERE {same}) THEN NULL ELSE {number} END"
 
 
 def _value(column: Column, batch: Batch) -> str:
