@@ -140,7 +140,7 @@ def _operation(
     if not table.primary:
         return None
     if expression is None:
-        return OP if json or OP in names else None
+        return OP if json or OP in names else Literal(0)
     if isinstance(expression, Literal):
         return _constant_operation(expression.value)
     return expression

@@ -194,7 +194,8 @@ class _Reader:
 
     def _refuse_long(self, column: Column, values: Sequence[Any]) -> None:
         limit = column.type.length
-        if max((len(value) for value in values if value is not None), default=0) * 4 <= limit:
+        present = values if None not in values else [value for value in values if value is not None]
+        if max(map(len, present), default=0) * 4 <= limit:
             return
         for position, value in enumerate(values):
             if value is None or len(value) * 4 <= limit:
