@@ -1,4 +1,4 @@
-"""The transaction interface beyond the recorded cases: messages word for word, timeouts, releases, what two calls do at once."""
+"""The transaction interface beyond the recorded cases: messages, timeouts, releases, what two calls do at once."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ async def multi(db40) -> Transactions:
     return Transactions(db40, multi=True)
 
 
-async def at_be(db, operation: str, **headers: str) -> dict:
+async def at_be(db, operation: str, /, **headers: str) -> dict:
     """Straight to the BE, with these headers only."""
     url = f"{db.sandbox.be_url}/api/transaction/{operation}"
     async with db.http.request("PUT", url, headers={"Authorization": basic()} | headers) as answer:
@@ -304,7 +304,7 @@ def test_states_go_where_they_may() -> None:
 def test_keys_in_the_order_of_a_java_map() -> None:
     """As recorded: test_prepared_timeout and test_multi_statement_txn."""
     assert hash_order(dict.fromkeys(["TxnId", "Label", "Status", "Message"])) == ["Label", "Status", "TxnId", "Message"]
-    keys = ["Prepared Channel Num", "Message", "ChannelId", "TxnId", "Status", "Label"]
+    keys = ["Prepared Channel Num", "ChannelId", "TxnId", "Label", "Status", "Message"]
     assert hash_order(dict.fromkeys(keys)) == [
         "Label", "Status", "TxnId", "ChannelId", "Message", "Prepared Channel Num",
     ]  # fmt: skip
