@@ -30,6 +30,8 @@ IDLE_S = 0.5
 HEARTBEAT_S = 1.0
 # Of looking for a transaction's visibility, before people are told: about five seconds.
 PATIENT_ATTEMPTS = 15
+# How long rows are collected at most while somebody watches them.
+WATCHED_S = 0.05
 
 
 class Receiver:
@@ -63,10 +65,19 @@ class Receiver:
         self._feed = feed
         self._confirmation = confirmation
         self._inspection = inspection
-        self._interval_s = interval_s
+        self._collect_s = interval_s
         self._gate = gate or Gate()
         self._opened_at = 0.0
         self._beaten_at = 0.0
+
+    def hurry(self, interval_s: float, coalesce_s: float) -> None:
+        """From now on collects rows for at most `interval_s`, and lets the socket fill for at most `coalesce_s`."""
+        self._collect_s = interval_s
+        self._stream.coalesce(coalesce_s)
+
+    @property
+    def _interval_s(self) -> float:
+        return min(self._collect_s, WATCHED_S) if self._inspection.watched else self._collect_s
 
     async def run(self, stop: asyncio.Event) -> None:
         """Reads until `stop`; then everything that was read is in batches."""
@@ -102,7 +113,7 @@ class Receiver:
             if lane.readbacks:
                 completed, gone = await read_back(self._catalogue, lane)
                 log.debug("values_read_back", table=lane.relation.qualified_name, completed=completed, gone=gone)
-        self._send(self.cutter.cut(self.decoder))
+        self._send(self.cutter.cut(self.decoder, time.monotonic() - self._opened_at))
 
     async def _visible(self, xids: Collection[int]) -> None:
         """Waits until queries see these transactions: with synchronous replication, as long as their commits wait.

@@ -1,6 +1,7 @@
 """Batches, windows, labels, lane states and verdicts: the small sans-IO parts."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from dbmazz.errors import WireError
@@ -69,6 +70,16 @@ def test_a_window_is_due_at_its_age():
     assert taken(collector, 0.99) is None
     assert taken(collector, 1.0) == [one.batch_id, two.batch_id]
     assert collector.due_time() is None
+
+
+def test_the_time_that_the_reader_collected_counts():
+    one, two = replace(rows(1), age_s=0.75), replace(rows(1), age_s=1.0)
+    collector = collected(one, now=10.0)
+    assert collector.due_time() == 10.25
+    assert taken(collector, 10.0) is None
+    assert taken(collector, 10.25) == [one.batch_id]
+    collector.add(two, 20.0)
+    assert taken(collector, 20.0) == [two.batch_id]
 
 
 def test_an_old_window_grows_while_the_last_one_loads():

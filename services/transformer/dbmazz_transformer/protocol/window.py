@@ -12,7 +12,7 @@ from dbmazz_transformer.protocol.batch import Batch
 
 @dataclass(frozen=True, slots=True)
 class WindowLimits:
-    """When a window is closed: rows, packed bytes, and seconds since its first batch.
+    """When a window is closed: rows, packed bytes, and seconds since the first row of its first batch was read.
 
     A batch is never split, so one that is larger than a limit is a window of its own.
     """
@@ -24,7 +24,7 @@ class WindowLimits:
 
 @dataclass(slots=True)
 class Window:
-    """Batches of one relation. `first_time` is when the first was added, in the caller's clock."""
+    """Batches of one relation. `first_time` is when the first row of the first one was read, in the caller's clock."""
 
     relation: Relation | None
     first_time: float
@@ -59,7 +59,7 @@ class Collector:
             return
         last = self._segments[-1] if self._segments else None
         if not isinstance(last, Window) or last.relation is not batch.relation or not self._fits(last, batch):
-            last = Window(batch.relation, now)
+            last = Window(batch.relation, now - batch.age_s)
             self._segments.append(last)
         last.add(batch)
 
