@@ -1,12 +1,13 @@
 """Stream Load over HTTP: the FE names a backend, the backend takes the body.
 
 The FE answers a header-only PUT with 307 and the backend's address; Authorization has to be sent again there, which HTTP
-clients refuse to do by themselves when the host changes. Nothing is begun before the backend has the headers, so whatever
-goes wrong at the FE leaves nothing behind.
+clients refuse to do by themselves when the host changes. The backend is remembered for a while. Nothing is begun before it
+has the headers, so whatever goes wrong at the FE leaves nothing behind.
 """
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
@@ -18,6 +19,7 @@ from dbmazz.calling import QUICK_S
 from yarl import URL
 
 from dbmazz_loader.protocol.answers import AnswerError, LoadAnswer, NotStarRocks, parse_label_state, parse_load_answer
+from dbmazz_loader.protocol.backends import Backends
 from dbmazz_loader.protocol.headers import Load, load_headers, locating_headers
 from dbmazz_loader.protocol.redaction import redact_message
 from dbmazz_loader.protocol.verdicts import (
@@ -55,6 +57,8 @@ class Reply:
 
     judgement: Judgement
     answer: LoadAnswer | None = None
+    # True when not even the head of the request has left.
+    never_sent: bool = False
 
 
 class StreamLoad:
@@ -67,6 +71,7 @@ class StreamLoad:
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
         self._warned_plain = False
+        self._backends: Backends[URL] = Backends()
 
     async def open(self) -> None:
         """Makes the pool of connections; none is opened yet. The FE closes each of its own, so what is kept are backends'."""
@@ -83,9 +88,25 @@ class StreamLoad:
 
     async def send(self, load: Load, body: memoryview) -> Reply:
         """Sends a load once. Never raises for what the peer does: the judgement says it, UNKNOWN when the answer is missing."""
-        target = await self._locate(load)
-        if isinstance(target, Judgement):
-            return Reply(target)
+        clock = asyncio.get_running_loop().time
+        known = self._backends.recall(load.table, clock())
+        if known is not None:
+            reply = await self._send_to(known, load, body)
+            if reply.judgement.outcome is Outcome.LOADED:
+                return reply
+            self._backends.forget(load.table)
+            if not reply.never_sent:
+                return reply
+            # Gone since: the FE knows another.
+        located = await self._locate(load)
+        if isinstance(located, Judgement):
+            return Reply(located)
+        reply = await self._send_to(located, load, body)
+        if reply.judgement.outcome is Outcome.LOADED:
+            self._backends.learn(load.table, located, clock())
+        return reply
+
+    async def _send_to(self, target: URL, load: Load, body: memoryview) -> Reply:
         headers = load_headers(load, self._timeout_s)
         timeout = aiohttp.ClientTimeout(total=self._timeout_s + _GRACE_S, sock_connect=_CONNECT_S)
         for _ in range(_HOPS):
@@ -94,7 +115,8 @@ class StreamLoad:
                     "PUT", target, headers | self._auth, timeout, Body(body), _ANSWER_BYTES
                 )
             except _NEVER_SENT as error:
-                return Reply(_unreachable(f"the backend {_place(target)}, which the FE named,", error, Peer.LOADING))
+                judgement = _unreachable(f"the backend {_place(target)}, which the FE named,", error, Peer.LOADING)
+                return Reply(judgement, never_sent=True)
             except _LOST as error:
                 return Reply(Judgement(Outcome.UNKNOWN, f"the answer of {_place(target)} was lost ({_name(error)})"))
             if status in _REDIRECTS:
