@@ -185,9 +185,6 @@ def _sizes(settings: Settings) -> Iterator[Finding]:
     if s.retained_bytes < s.flush_bytes:
         text = f"RETAINED_BYTES={s.retained_bytes} is less than FLUSH_BYTES={s.flush_bytes}: no window becomes full"
         yield "retained_bytes", Note(text)
-    if s.batch_interval_ms > s.flush_interval_ms:
-        text = f"BATCH_INTERVAL_MS={s.batch_interval_ms} is more than FLUSH_INTERVAL_MS={s.flush_interval_ms}"
-        yield "batch_interval_ms", Note(f"{text}: each window is one batch")
     if not s.soft_delete and s.version_guard == "on":
         yield "version_guard", Note("VERSION_GUARD=on has no effect on deletes with SOFT_DELETE=false")
 

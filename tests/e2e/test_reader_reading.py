@@ -92,6 +92,32 @@ async def test_a_lone_transaction_is_read_at_once(source_db):
         assert min(took) < 0.7
 
 
+async def test_a_lone_transaction_leaves_at_once(source_db):
+    """Ten seconds of collecting, and nobody waits for them after a rest as long."""
+    async with ring_around(source_db, T, start=False) as (ring, sql):
+        await ring.start_reader(batch_interval_ms=10_000, flush_interval_ms=10_000)
+        taker = await ring.transformer()
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        await sql.execute("INSERT INTO t VALUES (1)")
+        await arrived(taker, "public.t", 1)
+        assert loop.time() - begun < 5
+
+
+async def test_what_a_burst_leaves_behind_does_not_wait_for_its_age(source_db):
+    async with ring_around(source_db, T, start=False) as (ring, sql):
+        await ring.start_reader(batch_interval_ms=10_000, flush_interval_ms=10_000, batch_rows=100)
+        taker = await ring.transformer()
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        # The first batch leaves as one after a rest; those behind it because they are full, but for the last.
+        await sql.execute("INSERT INTO t VALUES (0)")
+        await arrived(taker, "public.t", 1)
+        await sql.execute("INSERT INTO t SELECT g FROM generate_series(1, 1050) g")
+        await arrived(taker, "public.t", 1051)
+        assert loop.time() - begun < 5
+
+
 async def test_a_stream_that_ends_under_load_is_noticed(source_db):
     async with ring_around(source_db, T, start=False) as (ring, sql):
         await ring.start_reader(coalesce_max_ms=1000, status_interval_s=30.0)

@@ -123,15 +123,17 @@ class Settings:
         1 << 20, "Bytes in a ChangeBatch at most; one larger row still goes, alone", kind="size", low=1 << 10
     )
     batch_interval_ms: int = setting(
-        50,
-        "How long the reader collects a batch at most, in milliseconds",
+        1_000,
+        "How long the reader collects a batch at most, in milliseconds; never longer than FLUSH_INTERVAL_MS, which counts"
+        " from there on",
         low=0,
         high=10_000,
-        why="small against FLUSH_INTERVAL_MS, large against the cost of a message",
+        why="what is collected in the reader costs no messages",
     )
     coalesce_max_ms: int = setting(
-        20,
-        "How long the reader lets PostgreSQL's socket fill before it reads, under load at most, in milliseconds; 0: not at all",
+        250,
+        "How long the reader lets PostgreSQL's socket fill before it reads, under load at most, in milliseconds; never"
+        " longer than half of FLUSH_INTERVAL_MS; 0: not at all",
         low=0,
         high=1_000,
         why="fewer and larger gulps cost the reader and the walsender less",

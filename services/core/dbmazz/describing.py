@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cache
-from importlib.resources import files
 
 import grpc
 from google.protobuf import descriptor_pool
@@ -61,6 +60,9 @@ class Descriptions:
 @cache
 def _ours() -> tuple[dict[str, FileDescriptorProto], dict[str, str]]:
     """Files by name, and symbols with the file that declares each; read when the first client asks."""
+    # Here and not above: it brings compression along.
+    from importlib.resources import files
+
     found = FileDescriptorSet.FromString((files("dbmazz.v1") / "descriptors.binpb").read_bytes())
     return (
         {file.name: file for file in found.file},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from pathlib import Path
@@ -151,6 +150,9 @@ def _server_credentials(settings: Settings) -> grpc.ServerCredentials:
 
 def check_pair(settings: Settings) -> None:
     """ConfigError when key and certificate do not belong together: gRPC would only say that it cannot bind."""
+    # Here and not above: three of the services know TLS from gRPC and libpq alone.
+    import ssl
+
     try:
         # The empty passphrase keeps OpenSSL from asking for one on the terminal.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(

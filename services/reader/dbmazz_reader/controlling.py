@@ -16,7 +16,7 @@ from dbmazz_reader.pausing import Gate, Pause
 from dbmazz_reader.postgres.setup import rehearse
 from dbmazz_reader.protocol.states import SessionState, advance
 from dbmazz_reader.reloading import Change, Effective
-from dbmazz_reader.session import Session
+from dbmazz_reader.session import Session, coalescing_s, collecting_s
 from dbmazz_reader.status import Status, Streaming
 
 log = structlog.get_logger("dbmazz.reader")
@@ -256,6 +256,8 @@ class Control:
         self._tell()
 
     def _tell(self) -> None:
+        if (streaming := self._open()) is not None:
+            streaming.receiver.hurry(collecting_s(self.settings), coalescing_s(self.settings))
         if self._status.feed is not None and self._status.feed.flush != self.flush:
             self._status.feed.tell(self.flush)
 

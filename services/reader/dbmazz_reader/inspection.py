@@ -63,6 +63,11 @@ class Inspection:
     def __init__(self) -> None:
         self._listeners: set[Listener] = set()
 
+    @property
+    def watched(self) -> bool:
+        """True while somebody listens."""
+        return bool(self._listeners)
+
     def offer(self, sealed: SealedBatch) -> None:
         """A batch on its way. Never waits: rows that a caller has no room for are counted and dropped."""
         if not self._listeners or sealed.batch.kind != change_pb2.BATCH_KIND_ROWS:

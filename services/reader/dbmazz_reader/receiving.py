@@ -30,6 +30,10 @@ IDLE_S = 0.5
 HEARTBEAT_S = 1.0
 # Of looking for a transaction's visibility, before people are told: about five seconds.
 PATIENT_ATTEMPTS = 15
+# How long rows are collected at most when nothing was for as long as they may be, and while somebody watches them.
+SHORT_S = 0.05
+# So long a silence ends a burst, which is what fills batches: its last one does not wait for its age.
+SILENCE_S = 0.1
 
 
 class Receiver:
@@ -63,10 +67,25 @@ class Receiver:
         self._feed = feed
         self._confirmation = confirmation
         self._inspection = inspection
-        self._interval_s = interval_s
+        self._collect_s = interval_s
         self._gate = gate or Gate()
         self._opened_at = 0.0
+        self._cut_at = float("-inf")
+        # True from when a batch was full until the next that was not.
+        self._burst = False
         self._beaten_at = 0.0
+
+    def hurry(self, interval_s: float, coalesce_s: float) -> None:
+        """From now on collects rows for at most `interval_s`, and lets the socket fill for at most `coalesce_s`."""
+        self._collect_s = interval_s
+        self._stream.coalesce(coalesce_s)
+
+    @property
+    def _due_at(self) -> float:
+        """When the rows that are open have been collected for long enough."""
+        rested = self._opened_at - self._cut_at >= self._collect_s
+        short = rested or self._inspection.watched
+        return self._opened_at + (min(self._collect_s, SHORT_S) if short else self._collect_s)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Reads until `stop`; then everything that was read is in batches."""
@@ -81,7 +100,9 @@ class Receiver:
             elif await self._stream.readable(self._patience()):
                 for frames in self._stream.receive():
                     await self._take(frames)
-            if self.decoder.open and time.monotonic() >= self._opened_at + self._interval_s:
+            elif self._burst and self.decoder.open:
+                await self.cut()
+            if self.decoder.open and time.monotonic() >= self._due_at:
                 await self.cut()
             self._beat()
         await self.cut()
@@ -102,7 +123,9 @@ class Receiver:
             if lane.readbacks:
                 completed, gone = await read_back(self._catalogue, lane)
                 log.debug("values_read_back", table=lane.relation.qualified_name, completed=completed, gone=gone)
-        self._send(self.cutter.cut(self.decoder))
+        if self.decoder.open:
+            self._burst, self._cut_at = False, time.monotonic()
+            self._send(self.cutter.cut(self.decoder, self._cut_at - self._opened_at))
 
     async def _visible(self, xids: Collection[int]) -> None:
         """Waits until queries see these transactions: with synchronous replication, as long as their commits wait.
@@ -140,7 +163,7 @@ class Receiver:
     def _patience(self) -> float:
         if not self.decoder.open:
             return IDLE_S
-        return min(max(self._opened_at + self._interval_s - time.monotonic(), 0.0), IDLE_S)
+        return min(max(self._due_at - time.monotonic(), 0.0), SILENCE_S if self._burst else IDLE_S)
 
     async def _take(self, frames: list[memoryview]) -> None:
         """Decodes frames; what decoding stops for is done in between."""
@@ -159,6 +182,7 @@ class Receiver:
                 self._confirmation.answer(event.message)
             elif event is not None:
                 await self.cut()
+                self._burst = True
         self.received_lsn = max(self.received_lsn, decoder.last_lsn, decoder.committed_lsn, decoder.server_lsn)
         self.server_lsn = max(self.server_lsn, self.received_lsn)
 

@@ -36,6 +36,16 @@ CATCH_UP_POLL_S = 0.1
 DRAIN_S = 5.0
 
 
+def collecting_s(settings: Settings) -> float:
+    """For how long rows are collected: older than this they would be a window of their own all the same."""
+    return min(settings.batch_interval_ms, settings.flush_interval_ms) / 1000
+
+
+def coalescing_s(settings: Settings) -> float:
+    """For how long the socket fills: most of the age that a window may have is left to what else there is to do."""
+    return min(settings.coalesce_max_ms, settings.flush_interval_ms / 2) / 1000
+
+
 class Session:
     """Runs once. `former`: relations of the session before it, where TABLES has changed since."""
 
@@ -69,7 +79,7 @@ class Session:
         try:
             prepared = await prepare(self._catalogue, self.settings, self._same_server)
             self._status.warnings = prepared.warnings
-            stream = await ReplicationStream.open(self.settings.source_url, self.settings.coalesce_max_ms / 1000)
+            stream = await ReplicationStream.open(self.settings.source_url, coalescing_s(self.settings))
             server, start = await self._decide(stream)
             new_slot = start.create or start.adopted
             if start.create:
@@ -170,7 +180,7 @@ class Session:
             feed=feed,
             confirmation=confirmation,
             inspection=self._status.inspection,
-            interval_s=settings.batch_interval_ms / 1000,
+            interval_s=collecting_s(settings),
             gate=self._gate,
         )
         receiver.server_lsn = max(receiver.server_lsn, server.wal_end)

@@ -2,6 +2,8 @@
 
 import sys
 
+import dbmazz.sparing  # noqa: F401  before anything else
+
 from dbmazz_transformer.app import main
 
 sys.exit(main())

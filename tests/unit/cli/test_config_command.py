@@ -143,7 +143,6 @@ def test_good_settings_have_no_findings() -> None:
         ({"flush_size": 10}, "FLUSH_SIZE=10 is less than BATCH_ROWS=4000"),
         ({"flush_bytes": 1 << 16}, "FLUSH_BYTES=65536 is less than BATCH_BYTES=1048576"),
         ({"retained_bytes": 1 << 20}, "RETAINED_BYTES=1048576 is less than FLUSH_BYTES"),
-        ({"batch_interval_ms": 2000}, "BATCH_INTERVAL_MS=2000 is more than FLUSH_INTERVAL_MS=1000"),
         ({"soft_delete": False, "version_guard": "on"}, "VERSION_GUARD=on has no effect on deletes"),
     ],
 )

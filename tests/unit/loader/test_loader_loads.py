@@ -12,6 +12,7 @@ import lz4.frame
 import pytest
 import zstandard
 from dbmazz.v1 import load_pb2, loader_pb2
+from dbmazz_loader.protocol.backends import KNOWN_S, Backends
 from dbmazz_loader.starrocks.stream_load import CONNECTIONS, seen_from
 from yarl import URL
 
@@ -354,6 +355,52 @@ async def test_backend_that_cannot_be_reached_is_named(starrocks, start_loader):
     assert starrocks.asks == []  # nothing was sent
     # Probes of the FE do not hide it, and do not make the loader unready either.
     assert gone.removeprefix("http://") in (await status_of(loader)).status.last_error
+
+
+def locates(starrocks: ByteStarRocks) -> int:
+    """How often the FE was asked for a backend."""
+    return sum(request.method == "PUT" for request in starrocks.frontend.received)
+
+
+async def test_the_backend_is_remembered_until_a_load_fails_there(starrocks, start_loader):
+    loader = await start_loader(sink_url=starrocks.frontend.url)
+    for number, (answer, verdict, asked) in enumerate(
+        [
+            (success(), LOADED, 1),
+            (success(), LOADED, 1),
+            (failure("too many filtered rows"), PARK, 1),
+            (success(), LOADED, 2),
+        ]
+    ):
+        starrocks.loads = [answer]
+        response = await loader.stub.Load(load_request(label=f"label-{number}"), timeout=10)
+        assert (response.verdict, locates(starrocks)) == (verdict, asked), number
+    await loader.stub.Load(load_request(label="other", table="items"), timeout=10)
+    assert locates(starrocks) == 3
+
+
+async def test_a_remembered_backend_that_is_gone_costs_nothing_but_a_question(starrocks, start_loader):
+    async with BytePeer(lambda request: success()) as leaving:
+        starrocks.frontend_answer = Answer(307, headers={"Location": f"{leaving.url}/api/dbmazz/orders/_stream_load"})
+        loader = await start_loader(sink_url=starrocks.frontend.url)
+        assert (await loader.stub.Load(load_request(label="first"), timeout=10)).verdict == LOADED
+        starrocks.frontend_answer = None
+    assert starrocks.sends == []
+    assert (await loader.stub.Load(load_request(label="second"), timeout=10)).verdict == LOADED
+    assert [request.label for request in starrocks.sends] == ["second"]
+    assert "backend" not in (await status_of(loader)).status.last_error
+
+
+def test_a_backend_is_known_for_a_while():
+    backends: Backends[str] = Backends()
+    assert backends.recall("orders", 5.0) is None
+    backends.learn("orders", "be1:8040", 5.0)
+    assert backends.recall("orders", 5.0 + KNOWN_S - 0.1) == "be1:8040"
+    assert backends.recall("items", 5.0) is None
+    assert backends.recall("orders", 5.0 + KNOWN_S) is None
+    backends.learn("orders", "be2:8040", 20.0)
+    backends.forget("orders")
+    assert backends.recall("orders", 20.0) is None
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,8 @@ def test_barriers_and_heartbeats_keep_the_position():
     assert (truncate.batch.kind, truncate.batch.barrier_lsn) == (change_pb2.BATCH_KIND_TRUNCATE, 70)
     assert unpack(rows.batch, 1).versions() == [51, 60]
     decoder.decode([xlog_data(80, write.insert(7, [b"3"])), xlog_data(90, write.commit(90, 98))])
-    (last,) = cutter.cut(decoder)
+    (last,) = cutter.cut(decoder, 0.2501)
+    assert (rows.batch.age_ms, last.batch.age_ms) == (0, 251)
     assert (last.batch.safe_lsn, last.batch_id) == (98, 4)
     beat = cutter.heartbeat(120)
     assert (beat.batch.kind, beat.lane, beat.relation) == (change_pb2.BATCH_KIND_HEARTBEAT, 0, None)

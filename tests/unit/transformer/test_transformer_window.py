@@ -1,6 +1,7 @@
 """Batches, windows, labels, lane states and verdicts: the small sans-IO parts."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from dbmazz.errors import WireError
@@ -78,6 +79,17 @@ def test_a_window_is_due_at_its_age():
     assert taken(collector, 0.99) is None
     assert taken(collector, 1.0) == [one.batch_id, two.batch_id]
     assert collector.due_time() is None
+
+
+def test_the_time_that_the_reader_collected_counts():
+    one, two = replace(rows(1), age_s=0.75), replace(rows(1), age_s=1.0)
+    collector = busy()
+    collector.add(one, 0.8)
+    assert collector.due_time() == pytest.approx(1.05)
+    assert taken(collector, 1.0) is None
+    assert taken(collector, 1.06) == [one.batch_id]
+    collector.add(two, 2.05)
+    assert taken(collector, 2.05) == [two.batch_id]
 
 
 def test_the_first_window_after_a_rest_waits_only_for_what_comes_with_it():

@@ -1,8 +1,8 @@
 """Stream Load over HTTP: the FE names a backend, the backend takes the body.
 
 The FE answers a header-only PUT with 307 and the backend's address; Authorization has to be sent again there, which HTTP
-clients refuse to do by themselves when the host changes. Nothing is begun before the backend has the headers, so whatever
-goes wrong at the FE leaves nothing behind.
+clients refuse to do by themselves when the host changes. The backend is remembered for a while. Nothing is begun before it
+has the headers, so whatever goes wrong at the FE leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dbmazz.calling import QUICK_S
 from yarl import URL
 
 from dbmazz_loader.protocol.answers import AnswerError, LoadAnswer, NotStarRocks, parse_label_state, parse_load_answer
+from dbmazz_loader.protocol.backends import Backends
 from dbmazz_loader.protocol.compression import Compress
 from dbmazz_loader.protocol.headers import Load, load_headers, locating_headers
 from dbmazz_loader.protocol.redaction import redact_message
@@ -57,6 +58,8 @@ class Reply:
 
     judgement: Judgement
     answer: LoadAnswer | None = None
+    # True when not even the head of the request has left.
+    never_sent: bool = False
 
 
 class StreamLoad:
@@ -79,6 +82,7 @@ class StreamLoad:
         self._compressed = compressed
         self._session: aiohttp.ClientSession | None = None
         self._warned_plain = False
+        self._backends: Backends[URL] = Backends()
 
     async def open(self) -> None:
         """Makes the pool of connections; none is opened yet. The FE closes each of its own, so what is kept are backends'."""
@@ -95,9 +99,25 @@ class StreamLoad:
 
     async def send(self, load: Load, body: memoryview) -> Reply:
         """Sends a load once. Never raises for what the peer does: the judgement says it, UNKNOWN when the answer is missing."""
-        target = await self._locate(load)
-        if isinstance(target, Judgement):
-            return Reply(target)
+        clock = asyncio.get_running_loop().time
+        known = self._backends.recall(load.table, clock())
+        if known is not None:
+            reply = await self._send_to(known, load, body)
+            if reply.judgement.outcome is Outcome.LOADED:
+                return reply
+            self._backends.forget(load.table)
+            if not reply.never_sent:
+                return reply
+            # Gone since: the FE knows another.
+        located = await self._locate(load)
+        if isinstance(located, Judgement):
+            return Reply(located)
+        reply = await self._send_to(located, load, body)
+        if reply.judgement.outcome is Outcome.LOADED:
+            self._backends.learn(load.table, located, clock())
+        return reply
+
+    async def _send_to(self, target: URL, load: Load, body: memoryview) -> Reply:
         headers = load_headers(load, self._timeout_s)
         if self._compressed is not None:
             headers["compression"], compress = self._compressed
@@ -109,7 +129,8 @@ class StreamLoad:
                     "PUT", target, headers | self._auth, timeout, Body(body), _ANSWER_BYTES
                 )
             except _NEVER_SENT as error:
-                return Reply(_unreachable(f"the backend {_place(target)}, which the FE named,", error, Peer.LOADING))
+                judgement = _unreachable(f"the backend {_place(target)}, which the FE named,", error, Peer.LOADING)
+                return Reply(judgement, never_sent=True)
             except _LOST as error:
                 return Reply(Judgement(Outcome.UNKNOWN, f"the answer of {_place(target)} was lost ({_name(error)})"))
             if status in _REDIRECTS:

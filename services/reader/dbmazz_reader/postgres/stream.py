@@ -101,10 +101,14 @@ class ReplicationStream:
         if result is None or result.status != pq.ExecStatus.COPY_BOTH:
             raise self._ended(result, f"starting replication from slot {slot}")
 
-    async def readable(self, timeout: float) -> bool:
-        """Waits until the socket is to be read, which may be later than there is something; False after `timeout` seconds.
+    def coalesce(self, max_s: float) -> None:
+        """From now on the socket fills for at most this long before it is read."""
+        self._coalescing.max_s = max_s
 
-        The others get their turn in any case.
+    async def readable(self, timeout: float) -> bool:
+        """Waits until the socket is to be read, which may be later than there is something; for at most `timeout` seconds.
+
+        False when there is nothing even then. The others get their turn in any case.
         """
         deadline = self._loop.time() + timeout
         told = False
@@ -112,7 +116,7 @@ class ReplicationStream:
             waiting, now = self._kernel_bytes(), self._loop.time()
             wait = 0.0 if self._more else self._coalescing.wait_s(now, waiting, self._room())
             # Told of something where there are no bytes: the end of the stream, which reading it will tell.
-            if told or self._more or (waiting and not wait):
+            if told or self._more or (waiting and (not wait or now >= deadline)):
                 self.arrived_at = now if told else self._coalescing.arrived_at(now)
                 await asyncio.sleep(0)
                 return True

@@ -6,6 +6,7 @@ transaction whose commit was decoded before the cut is wholly contained in the b
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from dbmazz.relation import Relation
@@ -15,6 +16,8 @@ from dbmazz_reader.protocol.decoder import Decoder
 from dbmazz_reader.protocol.lanes import LaneBuilder
 
 HEARTBEAT_LANE = 0
+# What the field holds: seven weeks.
+_AGE_MAX_MS = (1 << 32) - 1
 
 
 @dataclass(slots=True, eq=False)
@@ -43,13 +46,18 @@ class Cutter:
         self.safe_lsn = safe_lsn
         self.batch_count = 0
 
-    def cut(self, decoder: Decoder) -> list[SealedBatch]:
-        """Seals every open lane; [] when no lane has rows. The last batch carries the new safe LSN."""
+    def cut(self, decoder: Decoder, age_s: float = 0.0) -> list[SealedBatch]:
+        """Seals every open lane; [] when no lane has rows. The last batch carries the new safe LSN.
+
+        `age_s`: for how long the rows were collected.
+        """
+        age_ms = min(math.ceil(age_s * 1000), _AGE_MAX_MS)
         sealed = decoder.seal()
         batches = []
         for position, (lane, response) in enumerate(sealed, 1):
             if position == len(sealed):
                 self.safe_lsn = max(self.safe_lsn, decoder.committed_lsn)
+            response.batch.age_ms = age_ms
             batches.append(self._place(response, lane.relation))
         return batches
 

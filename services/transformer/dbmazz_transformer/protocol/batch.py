@@ -32,6 +32,8 @@ class Batch:
     rows: Rows | None = None
     barrier_lsn: int = 0
     byte_count: int = 0
+    # For how long its rows were collected before it came, in seconds.
+    age_s: float = 0.0
 
     @property
     def row_count(self) -> int:
@@ -74,4 +76,6 @@ class LaneDecoder:
         if kind is BatchKind.ROWS:
             rows = Rows(proto, len(self.relation.columns))
             size = rows.byte_count
-        return Batch(proto.batch_id, kind, proto.safe_lsn, self.relation, rows, proto.barrier_lsn, size)
+        return Batch(
+            proto.batch_id, kind, proto.safe_lsn, self.relation, rows, proto.barrier_lsn, size, proto.age_ms / 1000
+        )

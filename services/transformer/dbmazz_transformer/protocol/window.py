@@ -23,7 +23,7 @@ GAP_WEIGHT = 1 / 4
 
 @dataclass(frozen=True, slots=True)
 class WindowLimits:
-    """When a window is closed at the latest: rows, packed bytes, and seconds since its first batch.
+    """When a window is closed at the latest: rows, packed bytes, and seconds since the first row of its first batch was read.
 
     A batch is never split, so one that is larger than a limit is a window of its own.
     """
@@ -35,7 +35,8 @@ class WindowLimits:
 
 @dataclass(slots=True)
 class Window:
-    """Batches of one relation. `first_time` and `last_time` are when the first and the last came, in the caller's clock."""
+    """Batches of one relation. `first_time`: when the first row of the first one was read; `last_time`: when the last one came;
+    both in the caller's clock."""
 
     relation: Relation | None
     first_time: float
@@ -76,7 +77,7 @@ class Collector:
             return
         last = self._segments[-1] if self._segments else None
         if not isinstance(last, Window) or last.relation is not batch.relation or not self._fits(last, batch):
-            last = Window(batch.relation, now)
+            last = Window(batch.relation, now - batch.age_s)
             self._segments.append(last)
         last.add(batch, now)
 
