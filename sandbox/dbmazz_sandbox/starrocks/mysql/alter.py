@@ -42,6 +42,8 @@ def alter_table(table: Table, tokens: Tokens, *, renames_columns: bool) -> Alter
         elif tokens.accept("DROP", "COLUMN"):
             altered = _drop(altered, tokens.name())
         elif tokens.accept("MODIFY", "COLUMN"):
+            if tokens.peek(1).text.upper() in ("ADD", "DROP") and tokens.peek(2).text.upper() == "FIELD":
+                raise SqlError.not_emulated(f"ALTER TABLE … MODIFY COLUMN … {tokens.peek(1).text.upper()} FIELD")
             altered = _modify(altered, parse_column(tokens))
             if _position(tokens) is not None:
                 raise SqlError.not_emulated("ALTER TABLE … MODIFY COLUMN with a position")
