@@ -7,6 +7,7 @@ import json
 
 import pymysql
 import pytest
+import pytest_asyncio
 from dbmazz_sandbox.starrocks import StarRocksSandbox
 from dbmazz_sandbox.starrocks.users import Grant, Users
 
@@ -34,7 +35,7 @@ async def refused(db, user: str, *statements: str, password: str = "", **options
     return caught.value.args
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def users(db):
     """A table, and two users named after the database."""
     one, two = f"{db.name}_one", f"{db.name}_two"

@@ -6,6 +6,7 @@ import asyncio
 
 import pymysql
 import pytest
+import pytest_asyncio
 from dbmazz_sandbox.starrocks import StarRocksSandbox
 from dbmazz_sandbox.starrocks.alters import TRANSITIONS, Alters, Job, JobState
 from dbmazz_sandbox.starrocks.errors import SqlError
@@ -38,7 +39,7 @@ async def ended(db) -> dict[str, object]:
     return await job(db)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def slow(db):
     """A table whose next ALTER takes a while."""
     await db.sql("CREATE TABLE t (k INT, v INT) PRIMARY KEY(k)", "INSERT INTO t VALUES (1, 1)")
@@ -113,7 +114,8 @@ async def test_a_job_under_way_survives_a_restart(tmp_path) -> None:
     async with StarRocksSandbox(tmp_path) as sandbox:
         await asyncio.to_thread(run_sql, sandbox.mysql_port, [
             "CREATE DATABASE d", "CREATE TABLE d.t (k INT) PRIMARY KEY(k)", "INSERT INTO d.t VALUES (1)",
-            "ADMIN SET FRONTEND CONFIG ('sandbox_alter_seconds' = '0.3')", "ALTER TABLE d.t ADD COLUMN w INT DEFAULT '4'"])  # fmt: skip
+            "ADMIN SET FRONTEND CONFIG ('sandbox_alter_seconds' = '0.3')",
+            "ALTER TABLE d.t ADD COLUMN w INT DEFAULT '4'"])  # fmt: skip
     async with StarRocksSandbox(tmp_path) as sandbox:
 
         async def over() -> bool:

@@ -45,7 +45,7 @@ async def test_pymysql(db) -> None:
             connection.select_db("information_schema")
         with connection_to(db, cursorclass=pymysql.cursors.SSCursor) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT k FROM t ORDER BY k")
-            assert [row for row in cursor] == [(1,), (2,)]
+            assert list(cursor) == [(1,), (2,)]
         with connection_to(db, cursorclass=pymysql.cursors.DictCursor) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT k AS a, s `b c` FROM t WHERE k = %(key)s", {"key": 2})
             assert cursor.fetchall() == [{"a": 2, "b c": None}]
@@ -144,7 +144,7 @@ async def test_mysql_command(db) -> None:
     await db.sql("CREATE TABLE t (k INT, s STRING) PRIMARY KEY(k)", "INSERT INTO t VALUES (1, 'a'), (2, NULL)")
     assert await in_thread(mysql, db, "-e", "SELECT * FROM t ORDER BY k", db.name) == "k\ts\n1\ta\n2\tNULL\n"
     table = await in_thread(mysql, db, "-t", "-e", "SELECT k FROM t WHERE k = 1", db.name)
-    assert table == "+---+\n| k |\n+---+\n| 1 |\n+---+\n"
+    assert table == "+------+\n| k    |\n+------+\n|    1 |\n+------+\n"
     # --auto-rehash asks for the tables and lists the fields of each.
     out = await in_thread(lambda: mysql(db, "--auto-rehash", "-N", stdin=f"use {db.name}\nstatus\nshow tables;\n"))
     assert "\nt\n" in out and "5.1.0" in out

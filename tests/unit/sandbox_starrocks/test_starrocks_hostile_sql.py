@@ -9,6 +9,7 @@ import random
 import hypothesis
 import pymysql
 import pytest
+import pytest_asyncio
 import structlog
 from hypothesis import strategies as st
 
@@ -44,7 +45,7 @@ async def answer(db, statement: str) -> tuple[int, str] | list:
         return error.args
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def table(db):
     await db.sql("CREATE TABLE t (k INT) PRIMARY KEY(k)", "INSERT INTO t VALUES (7)")
     return db
@@ -72,7 +73,8 @@ async def test_identifiers_are_names_and_nothing_else(table, name) -> None:
     await table.sql(f"CREATE TABLE {quoted} (k INT, {column} STRING DEFAULT 'd') PRIMARY KEY(k) COMMENT 'a\"b'",
                     f"INSERT INTO {quoted} (k) VALUES (1)", f"ALTER TABLE {quoted} ADD COLUMN z INT AFTER {column}",
                     f"UPDATE {quoted} SET {column} = 'v' WHERE k = 1")  # fmt: skip
-    assert await table.sql(f"SELECT {column}, x.{column} AS {column} FROM {quoted} x WHERE {column} = 'v'") == [("v", "v")]
+    query = f"SELECT {column}, x.{column} AS y FROM {quoted} x WHERE {column} = 'v'"
+    assert await table.sql(query) == [("v", "v")]
     assert (name,) in await table.sql("SHOW TABLES")
     created = (await table.sql(f"SHOW CREATE TABLE {quoted}"))[0][1]
     await table.sql(f"DROP TABLE {quoted}", created)
@@ -95,7 +97,7 @@ WORDS = st.sampled_from([
 STATEMENTS = st.one_of(
     st.lists(WORDS, min_size=1, max_size=14).map(" ".join),
     st.text(max_size=60),
-    st.tuples(st.sampled_from(["SELECT ", "SELECT * FROM t WHERE ", "INSERT INTO t VALUES (", "SHOW ", "SET ", "ALTER TABLE t "]),
+    st.tuples(st.sampled_from(["SELECT ", "SELECT * FROM t WHERE ", "INSERT INTO t VALUES (", "SET ", "ALTER TABLE t "]),
               st.lists(WORDS, max_size=8).map(" ".join)).map("".join),
 )  # fmt: skip
 

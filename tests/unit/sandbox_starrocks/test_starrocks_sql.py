@@ -17,7 +17,8 @@ async def refused(db, statement: str) -> tuple[int, str]:
 
 async def analysis(db, statement: str) -> str:
     code, message = await refused(db, statement)
-    assert code in (1064, 1060, 1050, 5501, 5502, 5604, 6014) and message.startswith("Getting analyzing error. Detail message: ")
+    assert code in (1064, 1060, 1050, 5501, 5502, 5604, 6014)
+    assert message.startswith("Getting analyzing error. Detail message: ")
     return message.removeprefix("Getting analyzing error. Detail message: ").removesuffix(".")
 
 
@@ -37,7 +38,8 @@ async def analysis(db, statement: str) -> str:
         ("CREATE TABLE t (k INT) PRIMARY KEY(k) DISTRIBUTED BY HASH(x)", "Distribution column(x) doesn't exist."),
         ("CREATE TABLE t (k DOUBLE, v INT)", "Data type of first column cannot be DOUBLE"),
         ("CREATE TABLE t (k INT, v INT) PRIMARY KEY(k) ORDER BY(x)", "Unknown column 'x' does not exist"),
-        ("CREATE TABLE t (k INT, v DOUBLE) PRIMARY KEY(k) ORDER BY(v)", "sort key column[v] type not supported: double"),
+        ("CREATE TABLE t (k INT, v DOUBLE) PRIMARY KEY(k) ORDER BY(v)",
+         "sort key column[v] type not supported: double"),
         ("CREATE TABLE t (k INT) PRIMARY KEY(k) PROPERTIES('replication_num'='0')",
          "Replication num should larger than 0"),
         ("CREATE TABLE t (k INT, a BIGINT AUTO_INCREMENT, b BIGINT AUTO_INCREMENT) PRIMARY KEY(k)",
