@@ -7,9 +7,9 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from dbmazz_sandbox.starrocks.labels import State, Transaction
-from dbmazz_sandbox.starrocks.transactions.coordinated import PHASES, Phase
-from dbmazz_sandbox.starrocks.transactions.multi import TASKS, Task, TaskState
+from dbmazz_sandbox.starrocks.transactions.context import PHASES, Phase
 from dbmazz_sandbox.starrocks.transactions.reply import hash_order
+from dbmazz_sandbox.starrocks.transactions.task import TASKS, Task, TaskState
 
 from tests.conformance.starrocks.transactions import TABLE1, Transactions
 from tests.unit.sandbox_starrocks.conftest import basic
