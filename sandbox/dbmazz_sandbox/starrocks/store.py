@@ -19,6 +19,7 @@ from dbmazz_sandbox.starrocks.catalog import Catalog, Column, Table
 from dbmazz_sandbox.starrocks.errors import SandboxError
 from dbmazz_sandbox.starrocks.labels import LABEL_KEEP_MAX_NUM, Labels, State, Transaction
 from dbmazz_sandbox.starrocks.ledger import remember, restored
+from dbmazz_sandbox.starrocks.mysql.macros import MACROS
 from dbmazz_sandbox.starrocks.protocol.fold import Batch
 from dbmazz_sandbox.starrocks.protocol.upsert import Write, statements
 from dbmazz_sandbox.starrocks.staging import forget_table, publish, stage
@@ -70,6 +71,8 @@ class Store:
                 f"cannot open the StarRocks data file {path}: it is in use by another process, or damaged ({error})"
             ) from error
         self._connection.execute(_SYSTEM)
+        for macro in MACROS:
+            self._connection.execute(macro)
         self.catalog = Catalog()
         self.labels = Labels()
         self._changing = threading.Lock()  # between publishing and what else changes whole tables
@@ -141,7 +144,7 @@ class Store:
         self.labels.idents[name] = ident
 
     def drop_database(self, name: str, tables: list[Table]) -> None:
-        with self.transaction() as cursor:
+        with self._changing, self.transaction() as cursor:
             for table in tables:
                 self._drop(cursor, table)
             cursor.execute("DELETE FROM sandbox.transactions WHERE db = ?", [name])
@@ -157,7 +160,7 @@ class Store:
             cursor.execute(_view(table))
 
     def drop_table(self, table: Table) -> None:
-        with self.transaction() as cursor:
+        with self._changing, self.transaction() as cursor:
             self._drop(cursor, table)
 
     def _drop(self, cursor: duckdb.DuckDBPyConnection, table: Table) -> None:
@@ -209,7 +212,7 @@ class Store:
                     rows = cursor.execute(sql).fetchall()
                     changed += int(rows[0][0]) if rows else 0
             if transaction is not None:
-                remember(cursor, transaction, State.VISIBLE, finished)
+                remember(cursor, transaction, State.VISIBLE, finished, new=True)
         if transaction is not None and transaction.ident % LABEL_KEEP_MAX_NUM == 0:
             with self.transaction() as cursor:
                 self._trim(cursor)

@@ -215,7 +215,7 @@ def _update(session: StarRocksSession, node: exp.Update) -> tuple[Table, Work]:
             raise SqlError.analysis(f"primary key column cannot be updated: {column.name}")
         changes[column] = item.expression
     items = [exp.alias_(e.copy(), f"v{i}", quoted=True) for i, e in enumerate(changes.values())]
-    translator = Translator(session)
+    translator = Translator(session, table)
     sql = _rows_sql(translator, node, table, items, "update")
 
     def work() -> tuple[Write, Batch, int] | None:
@@ -233,7 +233,7 @@ def _update(session: StarRocksSession, node: exp.Update) -> tuple[Table, Work]:
 def _delete(session: StarRocksSession, node: exp.Delete) -> tuple[Table, Work]:
     table = _target(session, node.this)
     _primary(table, "DELETE")
-    translator = Translator(session)
+    translator = Translator(session, table)
     sql = _rows_sql(translator, node, table, [], "delete")
 
     def work() -> tuple[Write, Batch, int] | None:

@@ -8,22 +8,21 @@ import duckdb
 
 from dbmazz_sandbox.starrocks.errors import SqlError
 
-_COLUMN = re.compile(
-    r'(?:Referenced|Table .* does not have a|Values list .* does not have a) ?column (?:named )?"([^"]+)"|[Cc]olumn "([^"]+)"'
-)
+_MARKED = re.compile(r"sr:([^\n\"]+)")  # what the macros refuse
 _AMBIGUOUS = re.compile(r'Ambiguous reference to column name "([^"]+)"')
-_FUNCTION = re.compile(r"(?:Function with name|function) \"?(\w+)|name '(\w+)\(")
 _GROUP = re.compile(r'column "?([^" ]+)"? must appear in the GROUP BY')
 
 
 def refusal(error: duckdb.Error) -> SqlError:
     """The error packet for a query the engine could not bind or run."""
     text = str(error)
+    if match := _MARKED.search(text):
+        return SqlError.not_emulated(match[1])
     if isinstance(error, duckdb.BinderException):
         return _binder(text)
     if isinstance(error, duckdb.CatalogException):
-        match = _FUNCTION.search(text)
-        return SqlError.not_emulated(f"function {match[1] or match[2]}" if match else "what this query refers to")
+        match = re.search(r"with name \"?(\w+)", text)
+        return SqlError.not_emulated(f"function {match[1]}" if match else "what this query refers to")
     if isinstance(error, duckdb.ConversionException | duckdb.OutOfRangeException | duckdb.InvalidInputException):
         return SqlError.not_emulated("a value that does not fit the operation on it (StarRocks gives NULL or an error)")
     if isinstance(error, duckdb.OutOfMemoryException):
@@ -40,9 +39,12 @@ def _binder(text: str) -> SqlError:
     if match := _GROUP.search(text):
         name = match[1].strip('"')
         return SqlError.analysis(f"'{name}' must be an aggregate expression or appear in GROUP BY clause")
-    if "No function matches" in text and (match := _FUNCTION.search(text)):
-        return SqlError.analysis(f"No matching function with signature: {match[1] or match[2]}")
-    if "does not have a column" in text or "not found in FROM clause" in text or "Referenced column" in text:
-        if match := re.search(r'column (?:named )?"([^"]+)"', text):
-            return SqlError.analysis(f"Column '{match[1]}' cannot be resolved")
+    if "No function matches" in text:
+        match = re.search(r"argument types '(\w+)\(", text)
+        name = match[1].removeprefix("sr_") if match else "this function or operator"
+        return SqlError.not_emulated(f"{name} with these types of arguments")
+    if match := re.search(r'(?:Referenced column|a column named|Column) "([^"]+)"', text):
+        return SqlError.analysis(f"Column '{match[1]}' cannot be resolved")
+    if match := re.search(r'Referenced table "([^"]+)" not found', text):
+        return SqlError.analysis(f"Unknown table '{match[1]}'")
     return SqlError.not_emulated("this combination of types or clauses")
