@@ -78,6 +78,8 @@ def _value(tokens: Tokens) -> Any:
 
 
 def _set(variables: SessionVariables, name: str, value: Any) -> None:
+    if name.lower() == "partial_update_mode" and value not in ("auto", "row", "column"):
+        raise SqlError("partial_update_mode only support auto|row|column")
     try:
         variables.set(name, value)
     except MysqlError as error:
