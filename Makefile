@@ -19,7 +19,7 @@ DOCKER_COMPOSE := docker compose -f compose/compose.yaml
 COMPOSE := $(DOCKER_COMPOSE) $(if $(filter external,$(PROFILE)),--env-file .env) $(addprefix --profile ,$(PROFILE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test sanitize bench bench-peers up down logs validate figures lint format protos lock clean
+.PHONY: help setup demo test sanitize bench bench-sandbox bench-peers up down logs validate figures lint format protos lock clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ sanitize: setup ## the kernels' tests with AddressSanitizer and UndefinedBehavio
 
 bench: setup ## what it costs, against pg_recvlogical: build/bench.json (ARGS='--only W2 --repeats 5', ARGS=--help)
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+bench-sandbox: setup ## what the StarRocks sandbox takes: build/bench-sandbox.json (ARGS='--long 1000')
+	@$(BIN)/python -m tests.bench.sandbox_load $(ARGS)
 
 bench-peers: setup ## the same backlog read by Debezium (needs a JVM) and pg-logical-replication (needs Node.js)
 	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers

@@ -29,6 +29,8 @@ class Wanted:
     # What they bind, and the name under which others reach them (empty: as the servers choose).
     host: str = "127.0.0.1"
     advertise: str = ""
+    starrocks_version: str = "3.3"
+    backends: int = 1
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,17 @@ async def _starrocks(wanted: Wanted, stack: contextlib.AsyncExitStack) -> dict[s
     data = wanted.data / "starrocks"
     await asyncio.to_thread(data.mkdir, parents=True, exist_ok=True)
     ports = STARROCKS_PORTS if wanted.default_ports else {}
-    sandbox = StarRocksSandbox(data, password=wanted.password, host=wanted.host, advertise=wanted.advertise, **ports)
+    try:
+        sandbox = StarRocksSandbox(
+            data,
+            password=wanted.password,
+            host=wanted.host,
+            advertise=wanted.advertise,
+            version=wanted.starrocks_version,
+            backends=wanted.backends,
+            **ports,
+        )
+    except ValueError as error:
+        raise SandboxError(str(error)) from None
     await stack.enter_async_context(sandbox)
     return {"sink_url": sandbox.fe_url, "sink_port": sandbox.mysql_port, "control_url": sandbox.control_url}

@@ -27,6 +27,22 @@ _WATCH_S = 1.0
 )
 @click.option("--advertise", default="", metavar="NAME", help="Name under which others reach it. Default: as bound.")
 @click.option("--postgres-version", type=click.Choice(["16", "18"]), default="16", show_default=True)
+@click.option(
+    "--starrocks-version",
+    envvar="SANDBOX_STARROCKS_VERSION",
+    default="3.3",
+    show_default=True,
+    metavar="VERSION",
+    help="3.3, 3.4 or 4.0, or a patch release of these.",
+)
+@click.option(
+    "--backends",
+    envvar="SANDBOX_STARROCKS_BACKENDS",
+    type=click.IntRange(1, 32),
+    default=1,
+    show_default=True,
+    help="StarRocks BEs; with the default ports 8040 and following.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One line on stdout when ready, for programs.")
 def sandbox(
     names: tuple[str, ...],
@@ -35,6 +51,8 @@ def sandbox(
     host: str,
     advertise: str,
     postgres_version: str,
+    starrocks_version: str,
+    backends: int,
     as_json: bool,
 ) -> int:
     """PostgreSQL and a StarRocks look-alike on loopback, without Docker; both unless one is named.
@@ -48,6 +66,7 @@ def sandbox(
     Examples:
       dbmazz sandbox --data ./sandbox
       dbmazz sandbox starrocks --ports auto --json
+      dbmazz sandbox starrocks --backends 3 --starrocks-version 4.0
       mysql -h 127.0.0.1 -P 9030 -u root            asks the look-alike
     """
     import asyncio
@@ -69,6 +88,8 @@ def sandbox(
             password=os.environ.get("SANDBOX_PASSWORD", ""),
             host=host,
             advertise=advertise,
+            starrocks_version=starrocks_version,
+            backends=backends,
         )
         asyncio.run(_serve(wanted, as_json))
     return 0

@@ -21,6 +21,7 @@ class Fault(enum.StrEnum):
     # BE, before the body
     BE_DOWN = "be_down"  # cuts the connection without an answer
     HTTP_500 = "http_500"  # answers `status`
+    SHUTTING_DOWN = "be_shutting_down"  # refused before its transaction
     LABEL_RUNNING = "label_already_exists_running"
     LABEL_FINISHED = "label_already_exists_finished"
     RUNNING_TXNS = "running_txns_limit"
@@ -32,6 +33,7 @@ class Fault(enum.StrEnum):
     MEMORY_LIMIT = "memory_limit"
     TABLET_RACE = "get_tablet_race"
     TOO_MANY_VERSIONS = "too_many_versions"
+    FLUSH_FAILURE = "flush_failure"  # of a memtable, on the BE that the message names
     # the commit
     DELAY_BEFORE_COMMIT = "delay_before_commit_ms"
     PUBLISH_TIMEOUT = "publish_timeout"  # committed now, visible after delay_ms

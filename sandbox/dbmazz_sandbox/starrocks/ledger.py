@@ -16,12 +16,14 @@ from dbmazz_sandbox.starrocks.labels import Source, State, Transaction
 _BODY = ("reason", "started", "deadline", "prepared_timeout_ms", "rows", "filtered", "unselected", "bytes")
 
 
-def remember(cursor: duckdb.DuckDBPyConnection, transaction: Transaction, state: State, finished: float) -> None:
-    """Write a transaction as it will be once the caller's database transaction is through."""
+def remember(
+    cursor: duckdb.DuckDBPyConnection, transaction: Transaction, state: State, finished: float, *, new: bool = False
+) -> None:
+    """Write a transaction as it will be once the caller's database transaction is through; `new`: for the first time."""
     body = {name: getattr(transaction, name) for name in _BODY}
     body |= {"source": transaction.source.value, "tables": transaction.tables, "names": transaction.table_names}
     cursor.execute(
-        "INSERT OR REPLACE INTO sandbox.transactions VALUES (?, ?, ?, ?, ?, ?)",
+        f"INSERT {'' if new else 'OR REPLACE '}INTO sandbox.transactions VALUES (?, ?, ?, ?, ?, ?)",
         [transaction.ident, transaction.database, transaction.label, finished, state.value, json.dumps(body)],
     )
 

@@ -15,6 +15,7 @@ from dbmazz_sandbox.starrocks.backends import BackendNode, Backends
 from dbmazz_sandbox.starrocks.cluster import Cluster
 from dbmazz_sandbox.starrocks.errors import SandboxError
 from dbmazz_sandbox.starrocks.faults import Faults
+from dbmazz_sandbox.starrocks.http.answers import backend_bad_request, frontend_bad_request
 from dbmazz_sandbox.starrocks.http.backend import Backend
 from dbmazz_sandbox.starrocks.http.control import Control
 from dbmazz_sandbox.starrocks.http.frontend import Frontend
@@ -87,15 +88,12 @@ class StarRocksSandbox:
             multi = MultiTable(cluster)
             for position, node in enumerate(self.backends):
                 await self._open_backend(stack, position, node, multi)
-            # The FE closes on a client that sent its body unasked, as the real one does.
             self._transactions = TransactionFrontend(cluster, multi)
             frontend = Frontend(cluster, self._transactions, self.restart_frontend)
-            self._frontend = await self._open(
-                stack, frontend.app, "FE HTTP", self._ports["FE HTTP"], lingering_time=1.0
-            )
+            self._frontend = await self._open(stack, frontend.app, "FE HTTP", self._ports["FE HTTP"])
             self.fe_url = self._url(self._frontend)
             control = Control(self)
-            listener = await self._open(stack, control.app, "control", self._ports["control"], lingering_time=1.0)
+            listener = await self._open(stack, control.app, "control", self._ports["control"])
             self.control_url = self._url(listener)
             self._mysql = MysqlPort(cluster, self._addresses)
             try:
@@ -187,15 +185,17 @@ class StarRocksSandbox:
         first = self._ports["BE HTTP"]
         backend = Backend(self._cluster, node, multi)
         name = "BE HTTP" if len(self.backends) == 1 else f"BE {position + 1} HTTP"
-        listener = await self._open(stack, backend.app, name, first + position if first else 0, lingering_time=10.0)
+        listener = await self._open(stack, backend.app, name, first + position if first else 0, backend=True)
         node.host, node.port = self._advertised, listener.port
         self._servers[node.ident] = backend
         self._listeners[node.ident] = listener
 
     async def _open(
-        self, stack: AsyncExitStack, app: web.Application, name: str, port: int, *, lingering_time: float
+        self, stack: AsyncExitStack, app: web.Application, name: str, port: int, *, backend: bool = False
     ) -> Listener:
-        listener = Listener(app, name, self._host, port, lingering_time=lingering_time)
+        # A BE reads the rest of a body that it refused; the FE closes on a client that sent its body unasked.
+        lingering, bad_request = (10.0, backend_bad_request) if backend else (1.0, frontend_bad_request)
+        listener = Listener(app, name, self._host, port, lingering_time=lingering, bad_request=bad_request)
         stack.push_async_callback(listener.close)
         await listener.open()
         return listener

@@ -30,9 +30,12 @@ MEMORY_LIMIT = (
     "memory limit exceeded, please reduce load frequency or increase config "
     "`load_process_max_memory_hard_limit_ratio` or add more BE nodes"
 )
+# Recorded is only that the BE's address comes first; what follows it is inferred.
+FLUSH_FAILURE = "{host}: failed to flush memtable of tablet {tablet}"
+SHUTTING_DOWN = "Service is shutting down, please retry later!"
 # Where a load meets them: as its rows reach the tablets.
 _SINK_FAULTS = ((Fault.MEMORY_LIMIT, MEMORY_LIMIT), (Fault.TABLET_RACE, TABLET_RACE),
-                (Fault.TOO_MANY_VERSIONS, TOO_MANY_VERSIONS))  # fmt: skip
+                (Fault.TOO_MANY_VERSIONS, TOO_MANY_VERSIONS), (Fault.FLUSH_FAILURE, FLUSH_FAILURE))  # fmt: skip
 
 
 class StreamLoad:
@@ -56,6 +59,8 @@ class StreamLoad:
 
     def begin(self, content_length: int | None, denied: str) -> None:
         """`content_length` None for a chunked body; `denied` is why the credentials are refused, or ""."""
+        if self._cluster.faults.take(Fault.SHUTTING_DOWN, self.table):
+            raise LoadError(SHUTTING_DOWN)
         brief = f"label={self.reply.label}"
         early = read_early(self._headers, content_length, brief)
         self.timeout = early.timeout
@@ -138,7 +143,7 @@ def check_sink(cluster: Cluster, plan: LoadPlan) -> None:
     """The ways the tablets refuse rows that a test can ask for. Raises LoadError."""
     for fault, message in _SINK_FAULTS:
         if cluster.faults.take(fault, f"{plan.table.database}.{plan.table.name}"):
-            raise LoadError(message.format(tablet=plan.tablet))
+            raise LoadError(message.format(tablet=plan.tablet, host=cluster.backends[0].host))
 
 
 async def pause(cluster: Cluster, fault: Fault, table: str) -> None:

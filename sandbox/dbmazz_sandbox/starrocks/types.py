@@ -103,7 +103,13 @@ class Type:
             return f"DECIMAL{width}({self.precision},{self.scale})"
         if self.kind in (Kind.CHAR, Kind.VARCHAR, Kind.VARBINARY):
             return f"{self.kind}({self.length})"
-        return self.kind.value if self.kind not in NESTED else str(self).upper()
+        if self.kind is Kind.ARRAY and self.item is not None:
+            return f"ARRAY<{self.item.debug}>"
+        if self.kind is Kind.MAP and self.item is not None and self.key is not None:
+            return f"MAP<{self.key.debug}, {self.item.debug}>"
+        if self.kind is Kind.STRUCT:
+            return "STRUCT{" + ", ".join(f"{name} {kind.debug}" for name, kind in self.fields) + "}"
+        return self.kind.value
 
     @property
     def physical(self) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+from dbmazz_sandbox.starrocks import Fault
 
 from tests.conformance.starrocks.loading import csv, csv_loaded, ok
 from tests.unit.sandbox_starrocks.conftest import basic
@@ -49,11 +50,32 @@ async def test_partial_update_keeps_other_columns_and_inserts_new_keys(db) -> No
     ]
 
 
+@pytest.mark.case("A8")
+async def test_a_flush_that_fails(db) -> None:
+    await db.sql("CREATE TABLE t (id INT NOT NULL, name VARCHAR(9), score INT NOT NULL) PRIMARY KEY(id)")
+    db.sandbox.faults.add(Fault.FLUSH_FAILURE, f"{db.name}.t", count=1)
+    reply = await db.load("t", b'{"id":1,"name":"a","score":1}', label="flush")
+    assert reply["Status"] == "Fail" and reply["Message"].startswith("127.0.0.1: ")
+    states = await db.sql("SELECT STATE FROM information_schema.loads WHERE LABEL = 'flush' AND DB_NAME = DATABASE()")
+    assert states == [("CANCELLED",)]
+    assert await db.sql("SELECT count(*) FROM t") == [(0,)]
+
+
 @pytest.mark.case("A9")
 async def test_a_be_needs_credentials(db) -> None:
     url = db.sandbox.be_url + db.path("t")
     status, reply = await db.put(url, b"1", {"Expect": "100-continue"})
     assert (status, reply["Status"], reply["TxnId"]) == (200, "Fail", -1)
+
+
+@pytest.mark.case("A11")
+async def test_a_be_that_shuts_down(db) -> None:
+    await db.sql("CREATE TABLE t (id INT) DUPLICATE KEY(id)")
+    db.sandbox.faults.add(Fault.SHUTTING_DOWN, count=1)
+    reply = await csv(db, "t", "1")
+    assert (reply["Status"], reply["TxnId"]) == ("Fail", -1)
+    assert reply["Message"] == "Service is shutting down, please retry later!"
+    await csv_loaded(db, "t", "1")
 
 
 @pytest.mark.case("A12")

@@ -4,7 +4,10 @@ import pytest
 
 from tests.conformance.starrocks.loading import csv, csv_loaded, json_loaded
 
-USERS = "CREATE TABLE users (id INT, name CHAR(20) DEFAULT '', city CHAR(20) DEFAULT '', age CHAR(5) DEFAULT '') PRIMARY KEY(id)"
+USERS = (
+    "CREATE TABLE users (id INT, name CHAR(20) DEFAULT '', city CHAR(20) DEFAULT '', age CHAR(5) DEFAULT '') "
+    "PRIMARY KEY(id)"
+)
 SEVEN = "(k1 INT, k2 INT, k3 INT, v1 INT, v2 INT, v3 INT, v4 INT) PRIMARY KEY(k1, k2)"
 COLUMN = {"partial_update": "true", "partial_update_mode": "column"}
 ROW = {"partial_update": "true", "partial_update_mode": "row"}

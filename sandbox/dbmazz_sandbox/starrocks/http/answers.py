@@ -14,7 +14,9 @@ async def no_continue(request: web.Request) -> None:
 
 
 def json_text(text: str, status: int = 200) -> web.Response:
-    return web.Response(text=text, status=status, content_type="application/json")
+    """Bytes of a header that are no text come back as question marks: an answer is always readable JSON."""
+    body = text.encode("utf-8", "replace")
+    return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
 
 
 def closing(response: web.Response) -> web.Response:
@@ -35,3 +37,14 @@ _REASONS = {500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unav
 def broken(status: int) -> web.Response:
     """What a test asked for: an HTTP error, as something between client and server would send it."""
     return closing(web.Response(status=status, text=_REASONS[status]))
+
+
+def frontend_bad_request(reason: str) -> web.Response:
+    """HttpServerHandler.validateRequest: what netty cannot decode."""
+    return closing(web.Response(status=400, text=f"Bad Request. <br/> {reason}", content_type="text/html"))
+
+
+def backend_bad_request(reason: str) -> web.Response:
+    """evhttp_send_error of libevent, which gives no reason."""
+    page = "<HTML><HEAD>\n<TITLE>400 Bad Request</TITLE>\n</HEAD><BODY>\n<H1>Bad Request</H1>\n</BODY></HTML>\n"
+    return closing(web.Response(status=400, text=page, content_type="text/html"))

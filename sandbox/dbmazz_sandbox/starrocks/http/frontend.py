@@ -11,7 +11,15 @@ from yarl import URL
 from dbmazz_sandbox.starrocks.cluster import Cluster
 from dbmazz_sandbox.starrocks.errors import LoadError
 from dbmazz_sandbox.starrocks.faults import Fault
-from dbmazz_sandbox.starrocks.http.answers import Handler, abort, broken, closing, json_text, no_continue
+from dbmazz_sandbox.starrocks.http.answers import (
+    Handler,
+    abort,
+    broken,
+    closing,
+    frontend_bad_request,
+    json_text,
+    no_continue,
+)
 from dbmazz_sandbox.starrocks.http.auth import read_basic
 from dbmazz_sandbox.starrocks.protocol.reply import fe_failed, fe_result
 from dbmazz_sandbox.starrocks.transactions.frontend import TransactionFrontend
@@ -58,9 +66,9 @@ class Frontend:
         """netty's limits, in its words."""
         line = len(request.method) + len(request.raw_path) + len("  HTTP/1.1")
         if line > MAX_LINE:
-            return _bad(f"An HTTP line is larger than {MAX_LINE} bytes.")
+            return frontend_bad_request(f"An HTTP line is larger than {MAX_LINE} bytes.")
         if sum(len(name) + len(value) + 4 for name, value in request.raw_headers) > MAX_HEADERS:
-            return _bad(f"HTTP header is larger than {MAX_HEADERS} bytes.")
+            return frontend_bad_request(f"HTTP header is larger than {MAX_HEADERS} bytes.")
         return await handler(request)
 
     @web.middleware
@@ -150,10 +158,6 @@ def _dead_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def _bad(reason: str) -> web.Response:
-    return closing(web.Response(status=400, text=f"Bad Request. <br/> {reason}", content_type="text/html"))
 
 
 def _unauthorized(message: str) -> web.Response:

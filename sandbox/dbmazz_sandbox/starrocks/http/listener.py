@@ -2,23 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from aiohttp import web
 
 from dbmazz_sandbox.starrocks.errors import SandboxError
 
 # The BE takes any header (the `columns` of a wide table); the FE checks its own limit itself.
 MAX_HEADER = 1 << 20
+BadRequest = Callable[[str], web.Response]
+
+
+class _Connection(web.RequestHandler):
+    """A request that is no HTTP gets the 400 of the server it was sent to, which repeats nothing of it, and the log gets
+    no trace of the parser."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        if status != 400:
+            return super().handle_error(request, status, exc, message)
+        assert isinstance(self._manager, _Server)
+        return self._manager.bad_request(type(exc).__name__)
+
+
+class _Server(web.Server):
+    bad_request: BadRequest
+
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+
+class _Runner(web.AppRunner):
+    bad_request: BadRequest
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        server = _Server(made.request_handler, request_factory=made.request_factory, **self._kwargs)
+        server.bad_request = self.bad_request
+        return server
 
 
 class Listener:
     """`open`, `refuse` (connections are cut, new ones refused), `admit` on the same port, `close` for good."""
 
-    def __init__(self, app: web.Application, name: str, host: str, port: int, *, lingering_time: float) -> None:
+    def __init__(
+        self, app: web.Application, name: str, host: str, port: int, *, lingering_time: float, bad_request: BadRequest
+    ) -> None:
         self._name, self._host, self.port = name, host, port
-        self._runner = web.AppRunner(
+        self._runner = _Runner(
             app, access_log=None, shutdown_timeout=5.0, lingering_time=lingering_time,
             max_line_size=MAX_HEADER, max_field_size=MAX_HEADER, auto_decompress=False,
         )  # fmt: skip
+        self._runner.bad_request = bad_request
         self._site: web.TCPSite | None = None
 
     async def open(self) -> None:

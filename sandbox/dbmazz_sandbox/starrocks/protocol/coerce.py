@@ -278,53 +278,61 @@ def _quick(kind: Type, values: Sequence[Any], types: set[type]) -> Sequence[Any]
     """The values themselves when every one is stored as it came; None when they need a look each."""
     if kind.kind is Kind.BOOLEAN:
         return values if types == {bool} else None
+    present = values if None not in values else [value for value in values if value is not None]
     if kind.kind in INTEGER_BITS:
         if types != {int}:
             return None
-        present = [v for v in values if v is not None]
         most = 1 << (INTEGER_BITS[kind.kind] - 1)
         return values if -most <= min(present) and max(present) < most else None
     if kind.kind in (Kind.FLOAT, Kind.DOUBLE):
         if types - {float, Number, int}:
             return None
         most_float = FLOAT_MAX if kind.kind is Kind.FLOAT else sys.float_info.max
-        fits = all(abs(v) <= most_float for v in values if v is not None)
-        return values if fits else None
+        return values if -most_float <= min(present) and max(present) <= most_float else None
     if kind.kind is Kind.DECIMAL and types <= {str, int, Number}:
-        return _quick_decimal(kind, [v if v is None or type(v) is str else text_of(v) for v in values])
+        if types == {str}:
+            return values if _are_decimals(kind, present) else None
+        texts = [value if value is None or type(value) is str else text_of(value) for value in values]
+        return texts if _are_decimals(kind, [text for text in texts if text is not None]) else None
     if types != {str}:
         return None
     if kind.kind in (Kind.VARCHAR, Kind.CHAR):
-        longest = max(len(v) for v in values if v is not None)
-        return values if longest * 4 <= kind.length and _encodable(values) else None
+        return values if _fit(present, kind.length) else None
     if kind.kind in (Kind.DATE, Kind.DATETIME):
-        return _quick_moments(kind, values)
+        return values if _are_moments(kind, present) else None
     return None
 
 
-def _encodable(values: Sequence[Any]) -> bool:
+def _fit(texts: Sequence[str], length: int) -> bool:
+    longest = max(map(len, texts))
+    if longest > length:
+        return False
+    joined = "".join(texts)
+    if joined.isascii():
+        return True
     try:
-        "".join(v for v in values if v is not None).encode()
+        joined.encode()
     except UnicodeEncodeError:
         return False
-    return True
+    return longest * 4 <= length
 
 
-def _quick_decimal(kind: Type, texts: Sequence[str | None]) -> Sequence[str | None] | None:
+def _are_decimals(kind: Type, texts: Sequence[str]) -> bool:
+    """Whether all are plain numbers of no more digits than the column has."""
     whole, scale = kind.precision - kind.scale, kind.scale
     fraction = rf"(?:\.\d{{1,{scale}}})?" if scale else ""
     pattern = rf"(?:-?\d{{1,{max(whole, 1)}}}{fraction}\n)*"
-    joined = "".join(f"{text}\n" for text in texts if text is not None)
-    return texts if whole and re.fullmatch(pattern, joined, re.ASCII) else None
+    return bool(whole) and re.fullmatch(pattern, "\n".join(texts) + "\n", re.ASCII) is not None
 
 
-def _quick_moments(kind: Type, values: Sequence[str | None]) -> Sequence[str | None] | None:
-    joined = "".join(f"{value}\n" for value in values if value is not None)
+def _are_moments(kind: Type, texts: Sequence[str]) -> bool:
+    """Whether all are dates or times in the usual form, and such days exist."""
+    joined = "\n".join(texts) + "\n"
     pattern = _DATE_COLUMN if kind.kind is Kind.DATE else _DATETIME_COLUMN
     if not joined.isascii() or pattern.fullmatch(joined) is None:
-        return None
+        return False
     try:
-        np.array(joined.split("\n")[:-1], dtype="datetime64[us]")
+        np.array(texts, dtype="datetime64[us]")
     except ValueError:
-        return None  # the right shape but no such day: look at each
-    return values
+        return False  # the right shape but no such day: look at each
+    return True

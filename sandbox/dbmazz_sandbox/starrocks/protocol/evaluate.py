@@ -60,6 +60,15 @@ def _or(left: Any, right: Any) -> bool | None:
     return True if True in parts else None if None in parts else False
 
 
+def _between(value: Any, low: Any, high: Any) -> bool | None:
+    """value >= low AND value <= high."""
+    if value is None:
+        return None
+    over = None if low is None else compare(value, low)
+    under = None if high is None else compare(value, high)
+    return False if over == -1 or under == 1 else None if None in (over, under) else True
+
+
 def _in(value: Any, *items: Any) -> bool | None:
     if value is None:
         return None
@@ -78,7 +87,7 @@ def _null_if(left: Any, right: Any) -> Any:
 
 
 _NULL_AWARE: dict[str, Callable[..., Any]] = {
-    "and": _and, "or": _or, "in": _in, "<=>": _same, "nullif": _null_if,
+    "and": _and, "or": _or, "in": _in, "between": _between, "<=>": _same, "nullif": _null_if,
     "isnull": lambda value: value is None, "isnotnull": lambda value: value is not None,
     "if": lambda condition, then, otherwise: then if truth(condition) else otherwise,
     "ifnull": lambda value, otherwise: otherwise if value is None else value,

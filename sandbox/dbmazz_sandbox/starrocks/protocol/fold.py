@@ -42,7 +42,7 @@ class Batch:
                 continue
             packed: dict[str, np.ndarray] = {}
             for column, values in columns.items():
-                if any(value is None for value in values):
+                if None in values:
                     self.nulls.add(column)
                     packed[f"{column.physical}_null"] = np.fromiter((v is None for v in values), bool, len(values))
                     filler = _FILLERS.get(column.type.kind, "")

@@ -95,13 +95,6 @@ def _compared(*wanted: int) -> Callable[[Any, Any], bool | None]:
     return check
 
 
-def _between(value: Any, low: Any, high: Any) -> bool | None:
-    parts = (compare(value, low), compare(value, high))
-    if parts[0] == -1 or parts[1] == 1:
-        return False
-    return None if None in parts else True
-
-
 def _like(value: Any, pattern: Any) -> bool:
     out, escaped = "", False
     for char in text(pattern):
@@ -242,7 +235,7 @@ def _from_unixtime(value: Any, given: Any, zone: dt.tzinfo | None = None) -> Mom
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "=": _compared(0), "!=": _compared(-1, 1), "<": _compared(-1), "<=": _compared(-1, 0), ">": _compared(1),
-    ">=": _compared(0, 1), "between": _between, "like": _like, "not": lambda v: None if truth(v) is None else not truth(v),
+    ">=": _compared(0, 1), "like": _like, "not": lambda v: None if truth(v) is None else not truth(v),
     "+": _arithmetic(lambda a, b: a + b), "-": _arithmetic(lambda a, b: a - b),
     "*": _arithmetic(lambda a, b: a * b), "/": _arithmetic(_divide), "%": _arithmetic(_remainder),
     "abs": lambda v: None if number(v) is None else abs(number(v)),  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 from dbmazz_sandbox.starrocks.catalog import Column
@@ -35,8 +36,11 @@ class JsonSource:
 
     def values(self, name: str) -> list[Any]:
         """As parsed; None where the key is missing, 0 for a missing `__op`."""
-        absent = 0 if name == OP else None
-        return [row.get(name, absent) for row in self.documents.rows]
+        try:
+            return list(map(itemgetter(name), self.documents.rows))
+        except KeyError:
+            absent = 0 if name == OP else None
+            return [row.get(name, absent) for row in self.documents.rows]
 
     def _member_text(self, position: int, name: str) -> str:
         return self.documents.member_text(position, name)
