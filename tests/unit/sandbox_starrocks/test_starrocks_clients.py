@@ -27,8 +27,10 @@ async def test_pymysql(db) -> None:
     def use() -> None:
         connection = connection_to(db, charset="utf8mb4", init_command="SET query_timeout = 11", autocommit=True)
         with connection, connection.cursor() as cursor:
-            cursor.execute("CREATE TABLE t (k INT, s VARCHAR(100), b VARBINARY, n DECIMAL(10,2), f BOOLEAN) PRIMARY KEY(k)")
-            rows = [(1, "it's \\ \"q\" é 😀 %s", b"\x00\xff'\\", "1.50", True), (2, None, None, None, None)]
+            cursor.execute(
+                "CREATE TABLE t (k INT, s VARCHAR(100), b VARBINARY, n DECIMAL(10,2), f BOOLEAN) PRIMARY KEY(k)"
+            )
+            rows = [(1, 'it\'s \\ "q" é 😀 %s', b"\x00\xff'\\", "1.50", True), (2, None, None, None, None)]
             assert cursor.executemany("INSERT INTO t VALUES (%s, %s, %s, %s, %s)", rows) == 2
             cursor.execute("SELECT k, s, hex(b), n, f FROM t ORDER BY k")
             found = cursor.fetchall()

@@ -10,7 +10,8 @@ from dbmazz_sandbox.starrocks.mysql.functions import FUNCTIONS
 D = dt.datetime
 EXAMPLES = {
     # arithmetic and comparison
-    "1/0": None, "7 div 2": 3, "-7 div 2": -3, "7 % -3": 1, "-7 % 3": -1, "1/3": 1 / 3, "10/4": 2.5, "5 mod 0": None,
+    "1/0": None, "7 div 2": 3, "-7 div 2": -3, "9007199254740993 div -1": -9007199254740993,
+    "truncate(1.15, 2)": 1.15, "7 % -3": 1, "-7 % 3": -1, "1/3": 1 / 3, "10/4": 2.5, "5 mod 0": None,
     "1.5 * 2.25": Decimal("3.375"), "1 <=> NULL": 0, "NULL <=> NULL": 1, "1 xor 1": 0, "1 = 1": 1, "not true": 0,
     "5 & 3": 1, "5 | 2": 7, "5 ^ 1": 4, "~5": -6, "true or false": 1, "true || false": 1,
     # conditions
@@ -99,7 +100,9 @@ EXAMPLES = {
     "date('2003-12-31 01:02:03')": dt.date(2003, 12, 31),
     "extract(year from '2022-09-30')": 2022, "date_trunc('month', '2020-11-04 11:12:13')": D(2020, 11, 1),
     "from_unixtime(1196440219)": "2007-11-30 16:30:19", "from_unixtime(0, '%Y')": "1970",
-    "unix_timestamp('1970-01-02')": 86400, "week_iso('2008-02-20')": 8, "to_date('2020-02-02 00:00:00')": dt.date(2020, 2, 2),
+    "unix_timestamp('1970-01-02')": 86400,
+    "unix_timestamp('1970-01-02 00:00:00.9')": 86400, "week_iso('2008-02-20')": 8,
+    "to_date('2020-02-02 00:00:00')": dt.date(2020, 2, 2),
     "str2date('2010-11-30', '%Y-%m-%d')": dt.date(2010, 11, 30), "date_diff('minute', '2022-01-02', '2022-01-01')": 1440,
     "day('1987-01-31')": 31,
 }  # fmt: skip

@@ -215,7 +215,8 @@ async def test_insert_values_are_checked(db) -> None:
         code, message = await refused(db, f"INSERT INTO t VALUES {values}")
         assert code == 5609 and message.startswith("Insert has filtered data")
     assert await analysis(db, "INSERT INTO t VALUES (1)") == (
-        "Inserted target column count: 5 doesn't match select/value column count: 1")
+        "Inserted target column count: 5 doesn't match select/value column count: 1"
+    )
 
 
 async def test_select_forms(db) -> None:
@@ -399,3 +400,31 @@ async def test_an_error_while_rows_are_sent_reaches_the_client_without_values(db
     code, message = await refused(db, "SELECT year(s) FROM t ORDER BY id")
     assert code == 1235 and "secret" not in message and "date" in message
     assert await db.sql("SELECT count(*) FROM t") == [(9000,)]
+
+
+async def test_loads_and_their_logs_in_information_schema(db) -> None:
+    await db.sql("CREATE TABLE t (k INT, v INT NOT NULL) PRIMARY KEY(k)")
+    await db.loaded("t", {"k": 1, "v": 1}, {"k": 2, "v": 2}, label="good")
+    reply = await db.load("t", b'{"k":3,"v":null}', label="bad", max_filter_ratio="0")
+    assert reply["Status"] == "Fail"
+    rows = await db.sql("SELECT LABEL, STATE, TYPE, DB_NAME, SINK_ROWS, FILTERED_ROWS, TRACKING_SQL IS NOT NULL "
+                        f"FROM information_schema.loads WHERE DB_NAME = '{db.name}' ORDER BY ID")  # fmt: skip
+    assert [row[:4] for row in rows] == [("good", "FINISHED", "STREAM_LOAD", db.name),
+                                         ("bad", "CANCELLED", "STREAM_LOAD", db.name)]  # fmt: skip
+    assert rows[0][4:] == (2, 0, 0) and rows[1][5:] == (1, 1)
+    where = f"LABEL = 'bad' AND DB_NAME = '{db.name}'"
+    sql = (await db.sql(f"SELECT TRACKING_SQL FROM information_schema.loads WHERE {where}"))[0][0]
+    assert "NULL value in non-nullable column 'v'" in (await db.sql(sql))[0][0]
+    shown = await db.sql(f"SHOW PROC '/transactions/{db.name}/finished'")
+    assert [(row[1], row[3]) for row in shown] == [("bad", "ABORTED"), ("good", "VISIBLE")]
+
+
+async def test_columns_of_information_schema_by_version(db, db40) -> None:
+    names = {"loads": (26, 26), "load_tracking_logs": (6, 6), "be_tablets": (20, 20), "partitions_meta": (27, 30),
+             "materialized_views": (25, 27), "views": (10, 10), "tables_config": (12, 12), "columns": (24, 24),
+             "tables": (21, 21), "schemata": (5, 5)}  # fmt: skip
+    for database, position in ((db, 0), (db40, 1)):
+        for name, counts in names.items():
+            rows = await database.sql("CREATE TABLE IF NOT EXISTS t (k INT) PRIMARY KEY(k)",
+                                      f"SELECT * FROM information_schema.{name}")  # fmt: skip
+            assert all(len(row) == counts[position] for row in rows), name

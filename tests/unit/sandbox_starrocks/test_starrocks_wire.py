@@ -6,7 +6,6 @@ import asyncio
 import random
 import struct
 
-import pymysql
 import pytest
 import structlog
 from dbmazz_sandbox.starrocks.mysql.wire import (
@@ -55,9 +54,13 @@ async def connect(port: int) -> Wire:
     return Wire(*await asyncio.open_connection("127.0.0.1", port))
 
 
-def login(user: str = "root", database: str = "", plugin: bytes = b"mysql_native_password", response: bytes = b"") -> bytes:
+def login(
+    user: str = "root", database: str = "", plugin: bytes = b"mysql_native_password", response: bytes = b""
+) -> bytes:
     flags = 0x00000200 | 0x00008000 | 0x00080000 | (0x8 if database else 0)
-    body = struct.pack("<IIB", flags, 1 << 24, 33) + bytes(23) + user.encode() + b"\0" + bytes([len(response)]) + response
+    body = (
+        struct.pack("<IIB", flags, 1 << 24, 33) + bytes(23) + user.encode() + b"\0" + bytes([len(response)]) + response
+    )
     return body + (database.encode() + b"\0" if database else b"") + plugin + b"\0"
 
 
@@ -202,7 +205,11 @@ def test_parameters_cannot_break_out_of_their_place() -> None:
 def test_cut_packets_are_malformed_wherever_they_end() -> None:
     whole = login(user="someone", database="d", response=b"z" * 20)
     parsed = parse_login(whole, Capabilities(0xFFFFFFFF) & ~Capabilities.CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA)
-    assert parsed is not None and (parsed.user, parsed.database, parsed.plugin) == ("someone", "d", "mysql_native_password")
+    assert parsed is not None and (parsed.user, parsed.database, parsed.plugin) == (
+        "someone",
+        "d",
+        "mysql_native_password",
+    )
     for end in range(len(whole)):
         try:
             parse_login(whole[:end], Capabilities(0xFFFFFFFF))
@@ -272,17 +279,15 @@ async def test_connections_share_nothing(db) -> None:
     await db.sql("CREATE TABLE t (k INT, s STRING) PRIMARY KEY(k)")
     await db.loaded("t", *({"k": i, "s": "x" * 1000} for i in range(9000)))
 
-    def cut() -> None:
-        connection = pymysql.connect(host="127.0.0.1", port=db.sandbox.mysql_port, user="root", database=db.name,
-                                     cursorclass=pymysql.cursors.SSCursor, ssl_disabled=True)  # fmt: skip
-        cursor = connection.cursor()
-        cursor.execute("SET query_timeout = 9")
-        cursor.execute("SELECT * FROM t ORDER BY k")
-        assert cursor.fetchone()[0] == 0
-        connection._force_close()
-        cursor.connection = None
+    async def cut() -> None:
+        wire = await logged_in(db, database=db.name)
+        assert (await wire.command(3, b"SET query_timeout = 9"))[0] == 0
+        assert await wire.command(3, b"SELECT * FROM t ORDER BY k") == b"\x02"
+        for _ in range(20):
+            await wire.read()
+        wire.writer.transport.abort()
 
-    await asyncio.gather(*(asyncio.to_thread(cut) for _ in range(5)))
+    await asyncio.gather(*(cut() for _ in range(5)))
     rows = await asyncio.to_thread(run_sql, db.sandbox.mysql_port, ["SELECT @@query_timeout, database()"])
     assert rows == [(300, None)]
     assert await db.sql("SELECT count(*) FROM t") == [(9000,)]

@@ -117,6 +117,7 @@ class Translator:
                 self._replace_table(table)
         for select in list(node.find_all(exp.Select)):
             self._check_aliases(select)
+        self._check_rows(node)
         for column in node.find_all(exp.Column):
             column.set("db", None)
             column.set("catalog", None)
@@ -153,6 +154,16 @@ class Translator:
             return
         for column in where.find_all(exp.Column):
             if not column.table and column.name.lower() in names - columns and not select.find(exp.With):
+                raise SqlError.analysis(f"Column '{column.name}' cannot be resolved")
+
+    def _check_rows(self, node: exp.Expression) -> None:
+        """A table's name is no column: DuckDB would give the whole row."""
+        sources = {alias.name.lower() for alias in node.find_all(exp.TableAlias) if alias.name}
+        known = {c.name.lower() for table in self.tables for c in table.columns}
+        known |= {a.alias.lower() for a in node.find_all(exp.Alias) if a.this.name.lower() != a.alias.lower()}
+        for column in node.find_all(exp.Column):
+            name = column.name.lower()
+            if not column.table and name in sources and name not in known:
                 raise SqlError.analysis(f"Column '{column.name}' cannot be resolved")
 
     def _name_columns(self, query: exp.Expression) -> None:
