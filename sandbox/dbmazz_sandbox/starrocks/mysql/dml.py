@@ -16,8 +16,9 @@ from dbmazz_sandbox.starrocks.cluster import utc_now
 from dbmazz_sandbox.starrocks.errors import SqlError
 from dbmazz_sandbox.starrocks.mysql.ddl import parse_properties
 from dbmazz_sandbox.starrocks.mysql.failures import refusal
+from dbmazz_sandbox.starrocks.mysql.grammar import parse
 from dbmazz_sandbox.starrocks.mysql.select import execute
-from dbmazz_sandbox.starrocks.mysql.translate import Translator, parse
+from dbmazz_sandbox.starrocks.mysql.translate import Translator
 from dbmazz_sandbox.starrocks.protocol.coerce import Invalid, coerce_one
 from dbmazz_sandbox.starrocks.protocol.fold import Batch, fold, key_too_long
 from dbmazz_sandbox.starrocks.protocol.numbers import double_text, year_zero
@@ -29,6 +30,8 @@ from dbmazz_sandbox.starrocks.types import Kind
 if TYPE_CHECKING:
     from dbmazz_sandbox.starrocks.mysql.session import StarRocksSession
 
+# The parts of a statement that are looked at; others (RETURNING, ON CONFLICT, BY NAME, ORDER BY, …) are refused by name.
+_PARTS = frozenset({"this", "expression", "expressions", "where", "overwrite", "from_", "joins"})
 Work = Callable[[], tuple[Write, Batch, int] | None]
 _TEXTUAL = (Kind.DATE, Kind.DATETIME, Kind.DECIMAL, Kind.LARGEINT, Kind.VARCHAR, Kind.CHAR)
 
@@ -39,6 +42,9 @@ async def run(session: StarRocksSession, sql: str, word: str) -> int:
     if word == "INSERT":
         sql, properties = insert_properties(sql)
     statement = parse(sql)
+    for part in set(statement.args) - _PARTS:
+        if statement.args[part]:
+            raise SqlError.not_emulated(f"{word} … {part.strip('_').replace('_', ' ').upper()}")
     if isinstance(statement, exp.Insert):
         table, work = _insert(session, statement, properties)
     elif isinstance(statement, exp.Update):

@@ -13,7 +13,7 @@ from mysql_mimic.types import ColumnType
 from dbmazz_sandbox.starrocks.catalog import SYSTEM_DATABASES, Catalog, Table
 from dbmazz_sandbox.starrocks.cluster import Cluster
 from dbmazz_sandbox.starrocks.errors import LoadError, SqlError
-from dbmazz_sandbox.starrocks.mysql import accounts, dml, select, show
+from dbmazz_sandbox.starrocks.mysql import accounts, dml, grants, select, show
 from dbmazz_sandbox.starrocks.mysql.ddl import build_table, parse_create_table
 from dbmazz_sandbox.starrocks.mysql.failures import refusal
 from dbmazz_sandbox.starrocks.mysql.information import Source, default_text
@@ -300,7 +300,7 @@ async def _set(session: StarRocksSession, tokens: Tokens) -> None:
 
 
 async def _grant(session: StarRocksSession, tokens: Tokens) -> None:
-    await accounts.grant(session, tokens)
+    await grants.grant(session, tokens)
 
 
 async def _show(session: StarRocksSession, tokens: Tokens) -> Rows:
