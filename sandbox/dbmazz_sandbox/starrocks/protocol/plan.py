@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dbmazz_sandbox.starrocks.catalog import Column, Table
 from dbmazz_sandbox.starrocks.errors import LoadError, not_emulated
 from dbmazz_sandbox.starrocks.protocol.columns_header import parse_columns, parse_where
-from dbmazz_sandbox.starrocks.protocol.expression import Expression, Literal, is_condition, references
+from dbmazz_sandbox.starrocks.protocol.expression import Expression, Literal, is_condition, references, sql
 from dbmazz_sandbox.starrocks.protocol.headers import LoadHeaders
 from dbmazz_sandbox.starrocks.types import DECIMAL128_DIGITS, MERGE_TYPES, Kind
 
@@ -64,7 +64,7 @@ def make_plan(table: Table, headers: LoadHeaders, *, negative: bool = False) -> 
     if not headers.partial:
         _check_missing(missing)
     _check_references(names, mappings)
-    _check_where(table, where)
+    _check_where(table, where, mentioned if headers.partial else None)
     condition = _condition(table, headers, mentioned)
     return Plan(table, tuple(names), direct, tuple(used), targets, missing, op, headers.partial, headers.column_mode,
                 None if headers.column_mode else condition, where)  # fmt: skip
@@ -111,15 +111,16 @@ def _check_references(names: Sequence[str], mappings: Sequence[tuple[str, Expres
         for reference in references(expression):
             if reference not in names:
                 raise LoadError(
-                    f"Referenced column '{reference}' in expr '{name}' can't be found in column list, "
+                    f"Referenced column '{reference}' in expr '{sql(expression)}' can't be found in column list, "
                     f"derived column is '{name}'"
                 )
 
 
-def _check_where(table: Table, where: Expression | None) -> None:
-    """`where` is about the table's columns, after the mapping."""
+def _check_where(table: Table, where: Expression | None, written: set[str] | None) -> None:
+    """`where` is about the table's columns, after the mapping; of a partial update, those it writes."""
     for name in references(where) if where is not None else ():
-        if table.find(name) is None:
+        column = table.find(name)
+        if column is None or (written is not None and column.name not in written):
             raise LoadError(
                 f"unknown column in where statement. the column '{name}' in where clause must be in the target table."
             )
