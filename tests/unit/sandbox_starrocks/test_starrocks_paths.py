@@ -26,7 +26,7 @@ def test_following(path: str, value: object) -> None:
 
 @pytest.mark.parametrize("header", ["$.a", '{"a":1}', "[1]", '["$.a[x]"]', '["$.a]"]', "[", "[" * 5000])
 def test_paths_that_are_none(header: str) -> None:
-    with pytest.raises(LoadError, match="^parse error. Invalid json path"):
+    with pytest.raises(LoadError, match=r"^parse error\. Invalid json path"):
         parse_paths(header, "parse error. ")
 
 
@@ -61,14 +61,17 @@ async def test_rows_that_do_not_follow_are_filtered(db) -> None:
     assert "Value length 25 exceed the column length r(9)" in await db.error_log(reply)
 
 
+UNDER = "the value under json root should be array type with strip_outer_array=true in json "
+
+
 @pytest.mark.parametrize(
     ("body", "strip", "words"),
     [
         (b'{"x":1}', "false", "unable to find key: $.d"),
         (b'{"d":[{"id":1}]}', "false", "The value is array type in json document stream with json root"),
         (b'{"d":5}', "false", "The value should be object type in json document stream with json root"),
-        (b'{"d":{"id":1}}', "true", "the value under json root should be array type with strip_outer_array=true in json document"),
-        (b'[{"d":{"id":1}}]', "true", "the value under json root should be array type with strip_outer_array=true in json array"),
+        (b'{"d":{"id":1}}', "true", UNDER + "document stream"),
+        (b'[{"d":{"id":1}}]', "true", UNDER + "array"),
         (b'{"d":[5]}', "true", "the value should be object type in expanded json document stream with json root"),
     ],
 )  # fmt: skip

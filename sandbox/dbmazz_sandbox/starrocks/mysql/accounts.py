@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dbmazz_sandbox.starrocks.errors import SqlError
 from dbmazz_sandbox.starrocks.protocol.tokens import Tokens
@@ -13,7 +12,6 @@ from dbmazz_sandbox.starrocks.users import ANY_NAME, BUILTIN_ROLES, PRIVILEGES, 
 if TYPE_CHECKING:
     from dbmazz_sandbox.starrocks.mysql.session import StarRocksSession
 
-Rows = tuple[list[Sequence[Any]], list[str]]
 _USER_NAME = re.compile(r"\w{1,64}/?[.\w-]{0,63}", re.ASCII)
 _ROLE_NAME = re.compile(r"[a-zA-Z]\w{0,63}|_[a-zA-Z0-9]\w{0,62}", re.ASCII)
 _HASH = re.compile(r"\*[0-9A-Fa-f]{40}")
@@ -61,24 +59,24 @@ def _hashed(text: str) -> str:
 
 
 def _roles(tokens: Tokens) -> list[str]:
-    out = [_name(tokens)]
+    out = [role_name(tokens)]
     while tokens.accept(","):
-        out.append(_name(tokens))
+        out.append(role_name(tokens))
     return out
 
 
-def _name(tokens: Tokens) -> str:
+def role_name(tokens: Tokens) -> str:
     return tokens.string() if tokens.peek().kind == "string" else tokens.name()
 
 
-def _known(session: StarRocksSession, name: str) -> User:
+def known_user(session: StarRocksSession, name: str) -> User:
     found = session.cluster.users.users.get(name)
     if found is None:
         raise SqlError.analysis(f"cannot find user {identity(name)}!")
     return found
 
 
-def _check_role(session: StarRocksSession, role: str, doing: str) -> None:
+def check_role(session: StarRocksSession, role: str, doing: str) -> None:
     if role not in BUILTIN_ROLES and role not in session.cluster.users.roles:
         raise SqlError.analysis(f"{doing}: cannot find role {role}!")
 
@@ -108,7 +106,7 @@ async def create(session: StarRocksSession, tokens: Tokens) -> None:
     roles = set(_roles(tokens)) if tokens.accept("DEFAULT", "ROLE") else set[str]()
     tokens.end()
     for role in roles:
-        _check_role(session, role, "Valid role name fail")
+        check_role(session, role, "Valid role name fail")
     if name in users.users:
         if if_not_exists:
             return
@@ -189,7 +187,7 @@ async def set_account(session: StarRocksSession, tokens: Tokens) -> bool:
     elif tokens.accept("SET", "DEFAULT", "ROLE"):
         roles = _roles(tokens)
         tokens.expect("TO")
-        user = _known(session, parse_user(tokens))
+        user = known_user(session, parse_user(tokens))
         tokens.end()
         if user.name != session.username:
             session.require("GRANT")
@@ -210,7 +208,7 @@ async def _set_password(session: StarRocksSession, tokens: Tokens) -> None:
     else:
         secret = _hashed(tokens.string())
     tokens.end()
-    user = _known(session, name)
+    user = known_user(session, name)
     if name != session.username:
         if name == session.cluster.users.administrator:
             raise SqlError.analysis("Can not set password for root user, except root itself")
@@ -252,7 +250,7 @@ async def grant(session: StarRocksSession, tokens: Tokens) -> None:
         if not isinstance(target, User):
             raise SqlError.not_emulated("roles of roles")
         for role in names:
-            _check_role(session, role.lower() if role.lower() in BUILTIN_ROLES else role, "Can not grant/revoke role")
+            check_role(session, role.lower() if role.lower() in BUILTIN_ROLES else role, "Can not grant/revoke role")
         session.require("GRANT")
         for role in names:
             (target.roles.add if gives else target.roles.discard)(role)
@@ -265,7 +263,7 @@ def _privilege_names(tokens: Tokens) -> list[str]:
     """Privileges of one or two words, or role names, up to ON, TO or FROM."""
     out = []
     while True:
-        words = [_name(tokens)]
+        words = [role_name(tokens)]
         while tokens.peek().kind == "word" and tokens.peek().text.upper() not in ("ON", "TO", "FROM"):
             words.append(tokens.name())
         out.append(" ".join(words))
@@ -276,13 +274,13 @@ def _privilege_names(tokens: Tokens) -> list[str]:
 def _grantee(session: StarRocksSession, tokens: Tokens, gives: bool) -> tuple[User | None, str]:
     tokens.expect("TO" if gives else "FROM")
     if tokens.accept("ROLE"):
-        name = _name(tokens)
+        name = role_name(tokens)
         if name in BUILTIN_ROLES:
             raise SqlError.analysis(f"role {name} is not mutable!")
-        _check_role(session, name, "Can not grant/revoke to role")
+        check_role(session, name, "Can not grant/revoke to role")
         return None, name
     tokens.accept("USER")
-    user = _known(session, parse_user(tokens))
+    user = known_user(session, parse_user(tokens))
     return user, user.name
 
 
@@ -350,47 +348,3 @@ def _table(session: StarRocksSession, tokens: Tokens) -> tuple[str, str]:
     if table != ANY_NAME and session.cluster.catalog.get(database, table) is None:
         raise SqlError.analysis(f"cannot find table {table} in db {database}")
     return database, table
-
-
-def show_grants(session: StarRocksSession, tokens: Tokens) -> Rows:
-    """SHOW GRANTS [FOR user | FOR ROLE role]."""
-    users = session.cluster.users
-    names = ["UserIdentity", "Catalog", "Grants"]
-    if tokens.accept("FOR", "ROLE"):
-        role = _name(tokens)
-        tokens.end()
-        _check_role(session, role, "There is no role")
-        return _described(role, f"ROLE '{role}'", users.roles.get(role, set())), names
-    user = users.users[session.username]
-    if tokens.accept("FOR"):
-        user = _known(session, parse_user(tokens))
-        if user.name != session.username:
-            session.require("GRANT")
-    tokens.end()
-    rows: list[Sequence[Any]] = []
-    if user.roles:
-        rows.append((str(user), None, f"GRANT {', '.join(repr(r) for r in sorted(user.roles))} TO {user}"))
-    return rows + _described(str(user), f"USER {user}", user.grants), names
-
-
-def _described(who: str, to: str, grants: set[Grant]) -> list[Sequence[Any]]:
-    by_place: dict[tuple[str, str, str], list[str]] = {}
-    for grant in sorted(grants, key=lambda g: (g.kind, g.database, g.table, g.privilege)):
-        by_place.setdefault((grant.kind, grant.database, grant.table), []).append(grant.privilege)
-    return [
-        (who, None if kind == "SYSTEM" else "default_catalog",
-         f"GRANT {', '.join(privileges)} ON {_place(kind, database, table)} TO {to}")
-        for (kind, database, table), privileges in by_place.items()
-    ]  # fmt: skip
-
-
-def _place(kind: str, database: str, table: str) -> str:
-    if kind == "SYSTEM":
-        return "SYSTEM"
-    if kind == "CATALOG":
-        return "CATALOG default_catalog"
-    if kind == "DATABASE":
-        return "ALL DATABASES" if database == ANY_NAME else f"DATABASE {database}"
-    if table != ANY_NAME:
-        return f"TABLE {database}.{table}"
-    return f"ALL TABLES IN {'ALL DATABASES' if database == ANY_NAME else f'DATABASE {database}'}"

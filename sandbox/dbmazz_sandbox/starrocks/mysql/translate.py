@@ -24,6 +24,7 @@ from dbmazz_sandbox.starrocks.mysql.casts import cast
 from dbmazz_sandbox.starrocks.mysql.functions import call
 from dbmazz_sandbox.starrocks.mysql.information import TABLES, relation
 from dbmazz_sandbox.starrocks.mysql.nested import as_list
+from dbmazz_sandbox.starrocks.mysql.variables import unknown_variable
 from dbmazz_sandbox.starrocks.protocol.tokens import tokenize
 from dbmazz_sandbox.starrocks.types import Kind
 
@@ -300,7 +301,7 @@ class Translator:
         name = node.name or node.this.sql()
         name = re.sub(r"^@*(?:(?:session|global|local)\.)?", "", name, flags=re.IGNORECASE).lower()
         if name not in self.session.variables.schema:
-            raise SqlError.analyzed(f"Unknown system variable '{name}'", 1193, "HY000")
+            raise unknown_variable(name, self.session.variables.schema)
         return exp.convert(self.session.variables.get_variable(name))
 
     def _cast(self, node: exp.Cast) -> exp.Expression:

@@ -164,7 +164,12 @@ def _check_missing(missing: Sequence[Column]) -> None:
 
 
 def _condition(table: Table, headers: LoadHeaders, mentioned: set[str]) -> Column | None:
-    name = headers.merge_condition
+    return condition_column(table, headers.merge_condition, mentioned, partial=headers.partial)
+
+
+def condition_column(table: Table, name: str, mentioned: set[str], *, partial: bool) -> Column | None:
+    """The column a merge condition names; None for no condition. `mentioned` are the declared names that are written.
+    Raises LoadError."""
     if not name:
         return None
     if not table.primary:
@@ -173,9 +178,9 @@ def _condition(table: Table, headers: LoadHeaders, mentioned: set[str]) -> Colum
     column = next((column for column in table.columns if column.name == name), None)
     if column is not None and table.is_key(column):
         raise LoadError(f"Merge condition column {name} should not be primary key!")
-    if column is not None and headers.partial and column.auto_increment and name not in mentioned:
+    if column is not None and partial and column.auto_increment and name not in mentioned:
         raise LoadError("Merge condition column can not be auto increment column in partial update")
-    if column is None or (headers.partial and column.name not in mentioned):
+    if column is None or (partial and column.name not in mentioned):
         raise LoadError(
             f"Merge condition column {name} does not exist. If you are doing partial update with condition update, "
             "please check condition column is in the given update columns. Otherwise please check condition column "

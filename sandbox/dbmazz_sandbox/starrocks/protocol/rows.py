@@ -239,7 +239,10 @@ class _Reader:
             operations = None if operations is None else [operations[position] for position in kept]
         if filtered:
             lines = [*((reason, row) for row, reason in rejected), *(self.bad[p] for p in sorted(self.bad))]
-            out.error_log = [f"Error: {reason}. Row: {row[:ERROR_LOG_ROW]}" for reason, row in lines[:ERROR_LOG_LINES]]
+            out.error_log = [
+                f"Error: {reason}. Row: {row[:ERROR_LOG_ROW]}".encode("utf-8", "replace").decode()
+                for reason, row in lines[:ERROR_LOG_LINES]
+            ]
         # Without a single 1 everything is an upsert; with one, anything but 0 deletes (memtable.cpp).
         if operations is not None and 1 in operations:
             out.deleted = [operation != 0 for operation in operations]
