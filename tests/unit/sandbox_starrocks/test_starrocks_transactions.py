@@ -291,6 +291,14 @@ async def test_several_tables_commit_behind_a_late_one(db40, multi) -> None:
     assert await db40.sql("SELECT (SELECT count(*) FROM table1), (SELECT count(*) FROM u)") == [(2, 1)]
 
 
+async def test_transactions_that_ended_are_remembered_within_bounds(multi, monkeypatch) -> None:
+    monkeypatch.setattr("dbmazz_sandbox.starrocks.transactions.multi.KEEP", 2)
+    for number in range(4):
+        await multi.call("begin", f"n{number}")
+        await multi.call("rollback", f"n{number}")
+    assert [await multi.status("rollback", f"n{number}") for number in range(4)] == ["FAILED", "FAILED", "OK", "OK"]
+
+
 def test_states_go_where_they_may() -> None:
     transaction = Transaction(1, "d", "l", State.PREPARED)
     with pytest.raises(ValueError, match="cannot go from PREPARED to PREPARE"):

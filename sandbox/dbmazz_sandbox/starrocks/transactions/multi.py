@@ -20,6 +20,7 @@ from dbmazz_sandbox.starrocks.transactions.task import Share, Task, TaskState
 from dbmazz_sandbox.starrocks.transactions.work import Rejected, TableWork
 
 KEEP_S = 259200  # stream_load_task_keep_max_second
+KEEP = 1000  # stream_load_task_keep_max_num
 
 
 class MultiTable:
@@ -234,9 +235,11 @@ class MultiTable:
 
     def expire_all(self, now: float) -> None:
         self._cluster.labels.expire_all(now)
+        surplus = sum(task.ended > 0 for task in self._tasks.values()) - KEEP
         for label, task in list(self._tasks.items()):
-            if task.ended and now - task.ended > KEEP_S:
+            if task.ended and (surplus > 0 or now - task.ended > KEEP_S):
                 del self._tasks[label]
+                surplus -= 1
             elif task.state is TaskState.BEGIN and not task.transaction.running:
                 self._cancel(task, task.transaction.reason or "timeout")
 
