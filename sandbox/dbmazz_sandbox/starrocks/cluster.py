@@ -222,6 +222,8 @@ class Cluster:
             table = self.catalog.table(database, name)
             self.alters.check_normal(table.ident, name)
             altered = alter_table(table, Tokens(clauses), renames_columns=renames_columns)
+            if altered.table.name != name and altered.table.name in self.catalog.database(database):
+                raise SqlError.ddl(f"Table name[{altered.table.name}] is already used")
             seconds, failure = self._asked_of_alters(f"{database}.{name}")
             waits = bool(altered.rewritten) and self.publisher.holds(table)  # for transactions, as WAITING_TXN
             if altered.job and (seconds or failure or waits):

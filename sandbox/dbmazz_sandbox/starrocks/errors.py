@@ -50,11 +50,11 @@ class SqlError(Exception):
 
 
 class LoadError(Exception):
-    """A Stream Load that fails as a whole; the message goes into the reply as it is."""
+    """A Stream Load that fails as a whole; the message goes into the reply as it is, what is no text in it replaced."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = message.encode("utf-8", "replace").decode()
 
 
 class LabelExists(LoadError):

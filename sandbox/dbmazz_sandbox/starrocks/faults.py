@@ -47,6 +47,7 @@ class Fault(enum.StrEnum):
 # These hit a server, not a table.
 SERVER_FAULTS = frozenset({Fault.FE_DOWN, Fault.BE_DOWN})
 STATUSES = (500, 502, 503, 504)
+USED_KEPT = 1000  # rules that are used up and still listed
 
 
 @dataclass(slots=True)
@@ -113,6 +114,8 @@ class Faults:
             raise ValueError(f"fault {kind}: table must be null" + ("" if kind in SERVER_FAULTS else ' or "db.table"'))
         rule = Rule(next(self._idents), kind, table, count, skip, delay_ms, rows, status, after_bytes)
         self._rules.append(rule)
+        if len(used := self.used()) > USED_KEPT:
+            self._rules.remove(used[0])
         return rule
 
     def list(self) -> list[Rule]:

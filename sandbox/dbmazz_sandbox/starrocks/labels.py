@@ -62,6 +62,7 @@ class Transaction:
     prepared_timeout_ms: int = -1
     tables: tuple[int, ...] = ()
     table_names: tuple[str, ...] = ()
+    committing: bool = False  # on its way to the file: nothing can call it back
     backend: int = 0  # ident of the BE that coordinates it
     rows: int = 0
     filtered: int = 0
@@ -77,6 +78,10 @@ class Transaction:
     @property
     def running(self) -> bool:
         return self.state in RUNNING
+
+    @property
+    def stoppable(self) -> bool:
+        return self.running and not self.committing
 
     @property
     def final(self) -> bool:
@@ -188,7 +193,7 @@ class Labels:
         self.expire(database, now)
         known = self._databases.get(database, _Database())
         for transaction in known.labels.get(label, ()):
-            if transaction.state is State.PREPARE:
+            if transaction.state is State.PREPARE and transaction.stoppable:
                 self.finish(transaction, State.ABORTED, now, "user cancel")
                 return transaction
         raise LoadError(f"transaction not found: {label}")
@@ -206,7 +211,7 @@ class Labels:
         """Forget a database; the transactions that were still running end as aborted and are returned."""
         known = self._databases.pop(database, _Database())
         self.idents.pop(database, None)
-        running = [transaction for transaction in known.transactions.values() if transaction.running]
+        running = [transaction for transaction in known.transactions.values() if transaction.stoppable]
         for transaction in running:
             transaction.move(State.ABORTED)
             transaction.reason = "db is dropped"
@@ -215,7 +220,7 @@ class Labels:
     def restart(self, now: float) -> None:
         """A new FE does not know what was running: nothing of it had been written to its log."""
         for known in self._databases.values():
-            for transaction in [t for t in known.transactions.values() if t.state is State.PREPARE]:
+            for transaction in [t for t in known.transactions.values() if t.state is State.PREPARE and t.stoppable]:
                 transaction.move(State.ABORTED)
                 known.finished[transaction.ident] = transaction
                 known.forget(transaction)
@@ -225,7 +230,7 @@ class Labels:
         known = self._databases.get(database)
         if known is None:
             return []
-        late = [t for t in self._unfinished(known) if t.deadline and t.deadline <= now and t.running]
+        late = [t for t in self._unfinished(known) if t.deadline and t.deadline <= now and t.stoppable]
         for transaction in late:
             self.finish(transaction, State.ABORTED, now, TIMED_OUT)
         return late
@@ -235,7 +240,8 @@ class Labels:
 
     def next_deadline(self) -> float:
         """The earliest, 0 when nothing runs against one."""
-        found = [t.deadline for known in self._databases.values() for t in self._unfinished(known) if t.deadline]
+        unfinished = [t for known in self._databases.values() for t in self._unfinished(known) if t.stoppable]
+        found = [t.deadline for t in unfinished if t.deadline]
         return min(found, default=0.0)
 
     @staticmethod

@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING
 
+import duckdb
 import structlog
 
 from dbmazz_sandbox.starrocks.catalog import Table
@@ -94,9 +95,13 @@ class Publisher:
             now = cluster.now()
             cluster.labels.prepare(transaction, now, timeout_s)
             written = cluster.start(lambda: cluster.store.stage(build(), transaction, State.PREPARED, now))
+            transaction.committing = True
             try:
                 await asyncio.shield(written)
+            except duckdb.Error as error:
+                raise _refused(transaction, error) from error
             finally:
+                transaction.committing = False
                 if not written.done():
                     await asyncio.wait([written])
                 if written.exception() is not None:
@@ -107,22 +112,28 @@ class Publisher:
     async def commit_prepared(self, transaction: Transaction, patience: float) -> bool:
         """PREPARED to COMMITTED and, if publishing is on time, VISIBLE, which is what it returns."""
         cluster = self._cluster
-        tables = [table for table in map(cluster.catalog.by_ident, transaction.tables) if table is not None]
-        async with self._locked(tables):
+        async with self._locked(self._tables(transaction)):
             if transaction.state is not State.PREPARED:
                 return transaction.state is State.VISIBLE
             late, finished = self._late(transaction), cluster.now()
             store = cluster.store
             call = store.commit_staged if late else store.publish
-            transaction.deadline = 0.0  # from here on it is committed, however long the disk takes
             await self._settle(cluster.start(lambda: call(transaction, finished)), transaction, late)
         return await self._visible(transaction, patience)
 
     async def abort_prepared(self, transaction: Transaction, reason: str) -> None:
+        """Rolled back by the client; nothing happens when it has ended meanwhile."""
         cluster = self._cluster
-        cluster.labels.finish(transaction, State.ABORTED, cluster.now(), reason)
-        cluster.labels.abandoned.remove(transaction)
-        await asyncio.shield(cluster.start(lambda: cluster.store.discard(transaction, cluster.now())))
+        async with self._locked(self._tables(transaction)):
+            if transaction.state is not State.PREPARED:
+                return
+            cluster.labels.finish(transaction, State.ABORTED, cluster.now(), reason)
+            cluster.labels.abandoned.remove(transaction)
+            await asyncio.shield(cluster.start(lambda: cluster.store.discard(transaction, cluster.now())))
+
+    def _tables(self, transaction: Transaction) -> list[Table]:
+        """Those of its tables that are still there."""
+        return [table for table in map(self._cluster.catalog.by_ident, transaction.tables) if table is not None]
 
     async def _visible(self, transaction: Transaction, patience: float) -> bool:
         """A commit that is late on purpose is answered at once; one behind an earlier version waits for it."""
@@ -181,12 +192,16 @@ class Publisher:
 
     async def _settle(self, commit: asyncio.Future[None], transaction: Transaction, late: bool) -> None:
         """Wait for the thread that commits, also when the load is cancelled or times out: what is on its way to the
-        file cannot be called back, and the label must say what became of it."""
+        file cannot be called back, and the label must say what became of it. Raises LoadError when the file refuses."""
+        transaction.committing = True
         try:
             await asyncio.shield(commit)
+        except duckdb.Error as error:
+            raise _refused(transaction, error) from error
         finally:
             if not commit.done():
                 await asyncio.wait([commit])
+            transaction.committing = False
             if commit.exception() is None:
                 state = State.COMMITTED if late else State.VISIBLE
                 self._cluster.labels.finish(transaction, state, self._cluster.now())
@@ -241,3 +256,9 @@ class Publisher:
                 self._cluster.labels.finish(transaction, State.VISIBLE, self._cluster.now())
             event.set()
         self._arm()
+
+
+def _refused(transaction: Transaction, error: duckdb.Error) -> LoadError:
+    """DuckDB's own words would hold values; and whatever it is, StarRocks would have said something else."""
+    log.warning("store_refused", txn_id=transaction.ident, error=type(error).__name__)
+    return LoadError("not emulated: a value or a change that the sandbox's store refuses")

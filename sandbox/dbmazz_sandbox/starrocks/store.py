@@ -144,7 +144,7 @@ class Store:
         self.labels.idents[name] = ident
 
     def drop_database(self, name: str, tables: list[Table]) -> None:
-        with self.transaction() as cursor:
+        with self._changing, self.transaction() as cursor:
             for table in tables:
                 self._drop(cursor, table)
             cursor.execute("DELETE FROM sandbox.transactions WHERE db = ?", [name])
@@ -160,7 +160,7 @@ class Store:
             cursor.execute(_view(table))
 
     def drop_table(self, table: Table) -> None:
-        with self.transaction() as cursor:
+        with self._changing, self.transaction() as cursor:
             self._drop(cursor, table)
 
     def _drop(self, cursor: duckdb.DuckDBPyConnection, table: Table) -> None:

@@ -83,6 +83,8 @@ class StreamLoad:
         self.reply.filtered, self.reply.unselected = rows.filtered, rows.unselected
         transaction = self._transaction
         assert transaction is not None
+        transaction.filtered, transaction.unselected = rows.filtered, rows.unselected
+        transaction.bytes = self.reply.bytes
         if rows.error_log:
             self.reply.error_url = self._cluster.new_error_log(self._be_url, rows.error_log, transaction)
         check_rows(self._plan, rows, empty_is_error=self._cluster.settings["empty_load_as_error"] == "true")
@@ -99,8 +101,7 @@ class StreamLoad:
         cluster, plan, at = self._cluster, self._plan, time.monotonic()
         # Outside of the lock: a load that is late can be overtaken by a newer one, as on a real cluster.
         await pause(cluster, Fault.DELAY_BEFORE_COMMIT, self.table)
-        transaction.rows, transaction.filtered = rows.loaded, rows.filtered
-        transaction.unselected, transaction.bytes = rows.unselected, self.reply.bytes
+        transaction.rows = rows.loaded
         visible = await cluster.publisher.commit(
             transaction, [plan.table], lambda: [change_of(plan, rows, utc_now())], self.timeout
         )

@@ -2,7 +2,8 @@
 
 import pytest
 from dbmazz_sandbox.starrocks.errors import LoadError
-from dbmazz_sandbox.starrocks.protocol.coerce import Invalid, coerce_column, coerce_one
+from dbmazz_sandbox.starrocks.protocol.coerce import Invalid, coerce_one
+from dbmazz_sandbox.starrocks.protocol.coerce_columns import coerce_column
 from dbmazz_sandbox.starrocks.protocol.documents import Documents
 from dbmazz_sandbox.starrocks.protocol.moment import parse_moment
 from dbmazz_sandbox.starrocks.types import Kind, Type

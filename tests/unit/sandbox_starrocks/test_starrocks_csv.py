@@ -188,3 +188,19 @@ async def test_a_wide_csv_load_comes_back(db, seed: int) -> None:
     assert (reply["Status"], reply["NumberLoadedRows"]) == ("Success", 5000)
     rows = await db.sql("SELECT id, v, j, CAST(d AS STRING) FROM t ORDER BY id")
     assert rows == [(i, texts[i % 8], json.dumps({"n": i}), f"2024-01-01 00:00:{i % 60:02d}") for i in range(5000)]
+
+
+def test_the_100_mb_rule_is_for_json_whose_length_is_announced() -> None:
+    large = 104857601
+    for headers, length in (
+        ({"format": "csv"}, large),
+        ({"format": "gzip"}, large),
+        ({"format": "json"}, None),
+        ({"format": "json"}, large - 1),
+        ({"format": "json", "ignore_json_size": "TRUE"}, large),
+    ):
+        read_early(headers, length, "")
+    with pytest.raises(LoadError, match="exceed the max size"):
+        read_early({"format": "JSON", "compression": "gzip"}, large, "")  # measured as it is sent
+    with pytest.raises(LoadError, match=r"^body size 107374182401 exceed limit: 107374182400, id=1\. You can increase"):
+        read_early({"format": "csv"}, 107374182401, "id=1")

@@ -6,6 +6,7 @@ import pytest
 from dbmazz_sandbox.starrocks.errors import LoadError
 from dbmazz_sandbox.starrocks.protocol.columns_header import parse_columns, parse_where
 from dbmazz_sandbox.starrocks.protocol.evaluate import evaluate, values_of
+from dbmazz_sandbox.starrocks.protocol.expression import sql
 from dbmazz_sandbox.starrocks.types import Kind, Type
 
 SHANGHAI = dt.timezone(dt.timedelta(hours=8))
@@ -119,6 +120,13 @@ async def test_headers_that_are_refused(db, headers: dict[str, str], words: str 
     assert (await db.load("t", b'{"n":2,"m":1}', label="again" if words else "other"))["Status"] == "Success"
 
 
+async def test_where_sees_defaults_and_a_partial_update_only_what_it_writes(db) -> None:
+    await db.sql("CREATE TABLE t (n INT, m INT DEFAULT '5', s STRING) PRIMARY KEY(n)")
+    await db.loaded("t", {"n": 1}, columns="n", where="m = 5 and s is null")
+    reply = await db.load("t", b'{"n":1}', columns="n", where="m = 5", partial_update="true")
+    assert reply["Message"].startswith("unknown column in where statement. the column 'm'")
+
+
 async def test_now_follows_the_time_zone_of_the_load(db) -> None:
     await db.sql("CREATE TABLE t (id INT, a DATETIME, b DATETIME) PRIMARY KEY(id)")
     for ident, zone, hours in ((1, {}, 8), (2, {"timezone": "UTC"}, 0), (3, {"timezone": "-03:30"}, -3.5)):
@@ -137,6 +145,16 @@ async def test_a_column_that_an_expression_reads_too_is_read_as_text(db) -> None
     reply = await db.load("t", b'{"id":2,"d":"never"}', columns="id,d,y=year(d)", strict_mode="true")
     words = 'Error: Value \'never\' is out of range. The type of \'d\' is DATE. Row: {"id":2,"d":"never"}\n'
     assert await db.error_log(reply) == words
+
+
+@pytest.mark.parametrize(
+    ("expression", "printed"),
+    [("from_base64( a )", "from_base64(`a`)"), ("a+1", "`a` + 1"), ("cast(a as int)", "CAST(`a` AS INT)"),
+     ("if(a='x', null, true)", "if(`a` = 'x', NULL, TRUE)")],
+)  # fmt: skip
+def test_expressions_as_messages_show_them(expression: str, printed: str) -> None:
+    _, [(_, parsed)] = parse_columns(f"x={expression}")
+    assert sql(parsed) == printed
 
 
 def test_conditions_know_three_values() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from dbmazz_sandbox.starrocks.errors import LoadError
 from dbmazz_sandbox.starrocks.labels import Labels, State
 
 from tests.unit.sandbox_starrocks.conftest import basic
@@ -122,3 +123,16 @@ async def test_a13_cut_body_aborts_the_load(db) -> None:
     await writer.wait_closed()
     await db.in_state("cut", "ABORTED")
     await db.loaded("t", {"id": 2}, label="cut")
+
+
+def test_nothing_calls_back_what_is_being_committed() -> None:
+    labels = Labels()
+    transaction = labels.begin("d", "x", 0.0, timeout=5)
+    transaction.committing = True
+    assert labels.expire_all(10.0) == [] and labels.next_deadline() == 0.0
+    with pytest.raises(LoadError, match="transaction not found: x"):
+        labels.cancel("d", "x", 1.0)
+    labels.restart(1.0)
+    assert labels.drop_database("d") == []
+    labels.finish(transaction, State.VISIBLE, 1.0)
+    assert transaction.state is State.VISIBLE

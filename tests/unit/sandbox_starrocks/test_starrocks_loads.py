@@ -72,7 +72,7 @@ async def test_d4_d5_partial_after_add_and_drop_column(db) -> None:
         ({"columns": "k1,k2,a,v1=from_base64(a),v1=from_base64(a)"}, "Duplicate column mapping: v1"),
         ({"columns": "k1,k2,a,zz=from_base64(a)"}, "Mapping column is not in table. column: zz"),
         ({"columns": "k1,k2,v4=from_base64(a)"},
-         "Referenced column 'a' in expr 'v4' can't be found in column list, derived column is 'v4'"),
+         "Referenced column 'a' in expr 'from_base64(`a`)' can't be found in column list, derived column is 'v4'"),
         ({"negative": "true"}, "Primary key table does not support negative load"),
         ({"compression": "gzip", "Content-Encoding": "gzip"},
          "Only one of http header content-encoding and compression can be set"),

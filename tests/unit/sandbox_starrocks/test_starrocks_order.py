@@ -32,7 +32,7 @@ PLAN = [
     ("columns", "k,a,zz=a,v=q", "Mapping column is not in table. column: zz"),
     ("columns", "k,a,__op='x',v=q", "load op type string not supported: x"),
     ("columns", "k", "Column has no default value. column: v"),
-    ("columns", "k,v=q", "Referenced column 'q' in expr 'v' can't be found in column list, derived column is 'v'"),
+    ("columns", "k,v=q", "Referenced column 'q' in expr '`q`' can't be found in column list, derived column is 'v'"),
     ("where", "zz = 1", "unknown column in where statement. the column 'zz'"),
     ("merge_condition", "k", "Merge condition column k should not be primary key!"),
     ("exec_mem_limit", "-1", "exec_mem_limit must be greater than 0"),

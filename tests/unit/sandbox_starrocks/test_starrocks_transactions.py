@@ -7,9 +7,9 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from dbmazz_sandbox.starrocks.labels import State, Transaction
-from dbmazz_sandbox.starrocks.transactions.coordinated import PHASES, Phase
-from dbmazz_sandbox.starrocks.transactions.multi import TASKS, Task, TaskState
+from dbmazz_sandbox.starrocks.transactions.context import PHASES, Phase
 from dbmazz_sandbox.starrocks.transactions.reply import hash_order
+from dbmazz_sandbox.starrocks.transactions.task import TASKS, Task, TaskState
 
 from tests.conformance.starrocks.transactions import TABLE1, Transactions
 from tests.unit.sandbox_starrocks.conftest import basic
@@ -289,6 +289,14 @@ async def test_several_tables_commit_behind_a_late_one(db40, multi) -> None:
     assert counts in ([(0, 0)], [(1, 0)], [(2, 1)])  # never one table without the other
     assert (await commit)["Status"] == "OK"
     assert await db40.sql("SELECT (SELECT count(*) FROM table1), (SELECT count(*) FROM u)") == [(2, 1)]
+
+
+async def test_transactions_that_ended_are_remembered_within_bounds(multi, monkeypatch) -> None:
+    monkeypatch.setattr("dbmazz_sandbox.starrocks.transactions.multi.KEEP", 2)
+    for number in range(4):
+        await multi.call("begin", f"n{number}")
+        await multi.call("rollback", f"n{number}")
+    assert [await multi.status("rollback", f"n{number}") for number in range(4)] == ["FAILED", "FAILED", "OK", "OK"]
 
 
 def test_states_go_where_they_may() -> None:

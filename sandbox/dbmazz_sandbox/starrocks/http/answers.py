@@ -14,7 +14,9 @@ async def no_continue(request: web.Request) -> None:
 
 
 def json_text(text: str, status: int = 200) -> web.Response:
-    return web.Response(text=text, status=status, content_type="application/json")
+    """Bytes of a header that are no text come back as question marks: an answer is always readable JSON."""
+    body = text.encode("utf-8", "replace")
+    return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
 
 
 def closing(response: web.Response) -> web.Response:

@@ -42,6 +42,7 @@ class Backend:
     async def _down(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._cluster.faults.take(Fault.BE_DOWN):
             return abort(request)
+        await self._cluster.settle()
         return await handler(request)
 
     async def health(self, request: web.Request) -> web.Response:
@@ -55,7 +56,6 @@ class Backend:
         database, table = request.match_info["db"], request.match_info["table"]
         if rule := self._cluster.faults.take(Fault.HTTP_500, f"{database}.{table}"):
             return broken(rule.status)
-        await self._cluster.settle()
         load = StreamLoad(self._cluster, database, table, request.headers, self._node.url)
         try:
             return await self._run(request, load)

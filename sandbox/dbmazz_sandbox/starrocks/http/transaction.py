@@ -13,10 +13,12 @@ from dbmazz_sandbox.starrocks.errors import LoadError
 from dbmazz_sandbox.starrocks.faults import Fault
 from dbmazz_sandbox.starrocks.http.answers import abort, broken, closing, json_text
 from dbmazz_sandbox.starrocks.http.body import Reset, read_body
-from dbmazz_sandbox.starrocks.transactions.coordinated import Context, Coordinated
-from dbmazz_sandbox.starrocks.transactions.multi import MultiTable, Share
+from dbmazz_sandbox.starrocks.transactions.context import Context
+from dbmazz_sandbox.starrocks.transactions.coordinated import Coordinated
+from dbmazz_sandbox.starrocks.transactions.multi import MultiTable
 from dbmazz_sandbox.starrocks.transactions.operation import Operation, is_multi
 from dbmazz_sandbox.starrocks.transactions.reply import Code, Counts, Failure, backend_failed, backend_ok
+from dbmazz_sandbox.starrocks.transactions.task import Share
 
 ONLY_FE = "Multi-statement transaction requests can only be sent to FE nodes, not BE nodes"
 

@@ -1,25 +1,20 @@
-"""CREATE, ALTER and DROP USER, roles, GRANT and REVOKE, SET PASSWORD and SET ROLE (PrivilegeStmtAnalyzer's texts)."""
+"""CREATE, ALTER and DROP USER and ROLE, SET PASSWORD and SET ROLE (PrivilegeStmtAnalyzer's texts)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dbmazz_sandbox.starrocks.errors import SqlError
 from dbmazz_sandbox.starrocks.protocol.tokens import Tokens
-from dbmazz_sandbox.starrocks.users import ANY_NAME, BUILTIN_ROLES, PRIVILEGES, Grant, User, identity, secret_of
+from dbmazz_sandbox.starrocks.users import BUILTIN_ROLES, User, identity, secret_of
 
 if TYPE_CHECKING:
     from dbmazz_sandbox.starrocks.mysql.session import StarRocksSession
 
-Rows = tuple[list[Sequence[Any]], list[str]]
 _USER_NAME = re.compile(r"\w{1,64}/?[.\w-]{0,63}", re.ASCII)
 _ROLE_NAME = re.compile(r"[a-zA-Z]\w{0,63}|_[a-zA-Z0-9]\w{0,62}", re.ASCII)
 _HASH = re.compile(r"\*[0-9A-Fa-f]{40}")
-_EVERY_PRIVILEGE = {privilege for names in PRIVILEGES.values() for privilege in names} | {
-    "REFRESH", "IMPERSONATE", "USAGE", "EXPORT",
-}  # fmt: skip
 
 
 def parse_user(tokens: Tokens) -> str:
@@ -60,25 +55,25 @@ def _hashed(text: str) -> str:
     return text[1:].lower()
 
 
-def _roles(tokens: Tokens) -> list[str]:
-    out = [_name(tokens)]
+def role_list(tokens: Tokens) -> list[str]:
+    out = [role_name(tokens)]
     while tokens.accept(","):
-        out.append(_name(tokens))
+        out.append(role_name(tokens))
     return out
 
 
-def _name(tokens: Tokens) -> str:
+def role_name(tokens: Tokens) -> str:
     return tokens.string() if tokens.peek().kind == "string" else tokens.name()
 
 
-def _known(session: StarRocksSession, name: str) -> User:
+def known_user(session: StarRocksSession, name: str) -> User:
     found = session.cluster.users.users.get(name)
     if found is None:
         raise SqlError.analysis(f"cannot find user {identity(name)}!")
     return found
 
 
-def _check_role(session: StarRocksSession, role: str, doing: str) -> None:
+def check_role(session: StarRocksSession, role: str, doing: str) -> None:
     if role not in BUILTIN_ROLES and role not in session.cluster.users.roles:
         raise SqlError.analysis(f"{doing}: cannot find role {role}!")
 
@@ -88,7 +83,7 @@ async def create(session: StarRocksSession, tokens: Tokens) -> None:
     users = session.cluster.users
     if tokens.accept("ROLE"):
         if_not_exists = tokens.accept("IF", "NOT", "EXISTS")
-        names = _roles(tokens)
+        names = role_list(tokens)
         tokens.end()
         for name in names:
             if _ROLE_NAME.fullmatch(name) is None:
@@ -105,10 +100,10 @@ async def create(session: StarRocksSession, tokens: Tokens) -> None:
     if_not_exists = tokens.accept("IF", "NOT", "EXISTS")
     name = parse_user(tokens)
     secret = _secret(tokens) or ""
-    roles = set(_roles(tokens)) if tokens.accept("DEFAULT", "ROLE") else set[str]()
+    roles = set(role_list(tokens)) if tokens.accept("DEFAULT", "ROLE") else set[str]()
     tokens.end()
     for role in roles:
-        _check_role(session, role, "Valid role name fail")
+        check_role(session, role, "Valid role name fail")
     if name in users.users:
         if if_not_exists:
             return
@@ -124,7 +119,7 @@ async def alter(session: StarRocksSession, tokens: Tokens) -> None:
     if_exists = tokens.accept("IF", "EXISTS")
     name = parse_user(tokens)
     secret = _secret(tokens)
-    roles = _roles(tokens) if tokens.accept("DEFAULT", "ROLE") else None
+    roles = role_list(tokens) if tokens.accept("DEFAULT", "ROLE") else None
     tokens.end()
     found = session.cluster.users.users.get(name)
     if found is None:
@@ -157,7 +152,7 @@ async def drop(session: StarRocksSession, tokens: Tokens) -> None:
     users = session.cluster.users
     if tokens.accept("ROLE"):
         if_exists = tokens.accept("IF", "EXISTS")
-        for name in _roles(tokens):
+        for name in role_list(tokens):
             if name not in users.roles and not if_exists:
                 raise SqlError.analysis(f"Operation DROP ROLE failed for {name} : role not exists")
             session.require("GRANT")
@@ -187,9 +182,9 @@ async def set_account(session: StarRocksSession, tokens: Tokens) -> bool:
     elif tokens.accept("SET", "ROLE"):
         _set_role(session, tokens)
     elif tokens.accept("SET", "DEFAULT", "ROLE"):
-        roles = _roles(tokens)
+        roles = role_list(tokens)
         tokens.expect("TO")
-        user = _known(session, parse_user(tokens))
+        user = known_user(session, parse_user(tokens))
         tokens.end()
         if user.name != session.username:
             session.require("GRANT")
@@ -210,7 +205,7 @@ async def _set_password(session: StarRocksSession, tokens: Tokens) -> None:
     else:
         secret = _hashed(tokens.string())
     tokens.end()
-    user = _known(session, name)
+    user = known_user(session, name)
     if name != session.username:
         if name == session.cluster.users.administrator:
             raise SqlError.analysis("Can not set password for root user, except root itself")
@@ -224,173 +219,6 @@ def _set_role(session: StarRocksSession, tokens: Tokens) -> None:
     if tokens.accept("DEFAULT"):
         session.roles = set(user.defaults)
     else:
-        roles = _roles(tokens)
+        roles = role_list(tokens)
         session.roles = _defaults(user, roles)
     tokens.end()
-
-
-async def grant(session: StarRocksSession, tokens: Tokens) -> None:
-    """GRANT and REVOKE of privileges or roles."""
-    gives = tokens.accept("GRANT")
-    if not gives:
-        tokens.expect("REVOKE")
-    if tokens.at("IMPERSONATE"):
-        raise SqlError.not_emulated("GRANT IMPERSONATE")
-    names = _privilege_names(tokens)
-    if tokens.accept("ON"):
-        grants = _objects(session, tokens, names)
-        target, what = _grantee(session, tokens, gives)
-        if tokens.accept("WITH", "GRANT", "OPTION"):
-            raise SqlError.not_emulated("WITH GRANT OPTION")
-        tokens.end()
-        session.require("GRANT")
-        owned = target.grants if isinstance(target, User) else session.cluster.users.roles[what]
-        owned.update(grants) if gives else owned.difference_update(grants)
-    else:
-        target, _ = _grantee(session, tokens, gives)
-        tokens.end()
-        if not isinstance(target, User):
-            raise SqlError.not_emulated("roles of roles")
-        for role in names:
-            _check_role(session, role.lower() if role.lower() in BUILTIN_ROLES else role, "Can not grant/revoke role")
-        session.require("GRANT")
-        for role in names:
-            (target.roles.add if gives else target.roles.discard)(role)
-            if not gives:
-                target.defaults.discard(role)
-    await session.cluster.keep_users()
-
-
-def _privilege_names(tokens: Tokens) -> list[str]:
-    """Privileges of one or two words, or role names, up to ON, TO or FROM."""
-    out = []
-    while True:
-        words = [_name(tokens)]
-        while tokens.peek().kind == "word" and tokens.peek().text.upper() not in ("ON", "TO", "FROM"):
-            words.append(tokens.name())
-        out.append(" ".join(words))
-        if not tokens.accept(","):
-            return out
-
-
-def _grantee(session: StarRocksSession, tokens: Tokens, gives: bool) -> tuple[User | None, str]:
-    tokens.expect("TO" if gives else "FROM")
-    if tokens.accept("ROLE"):
-        name = _name(tokens)
-        if name in BUILTIN_ROLES:
-            raise SqlError.analysis(f"role {name} is not mutable!")
-        _check_role(session, name, "Can not grant/revoke to role")
-        return None, name
-    tokens.accept("USER")
-    user = _known(session, parse_user(tokens))
-    return user, user.name
-
-
-def _objects(session: StarRocksSession, tokens: Tokens, names: list[str]) -> set[Grant]:
-    kind, places = _places(session, tokens)
-    if kind not in PRIVILEGES:
-        raise SqlError.not_emulated(f"privileges on {kind}")
-    wanted = [name.upper() for name in names]
-    if wanted in (["ALL"], ["ALL PRIVILEGES"]):
-        wanted = list(PRIVILEGES[kind])
-    for name in wanted:
-        if name not in _EVERY_PRIVILEGE:
-            raise SqlError.analysis(f"cannot find privilege type {name}")
-        if name not in PRIVILEGES[kind]:
-            raise SqlError.analysis(f"Cannot grant or revoke {name} on '{kind}' type object")
-    return {Grant(name, kind, *place) for name in wanted for place in places}
-
-
-def _places(session: StarRocksSession, tokens: Tokens) -> tuple[str, list[tuple[str, str]]]:
-    """What follows ON: the kind of object, and (database, table) pairs with `*` for all."""
-    if tokens.accept("SYSTEM"):
-        return "SYSTEM", [(ANY_NAME, ANY_NAME)]
-    if tokens.accept("CATALOG"):
-        if (name := tokens.name()) != "default_catalog":
-            raise SqlError.analysis(f"cannot find catalog: {name}")
-        return "CATALOG", [(ANY_NAME, ANY_NAME)]
-    if tokens.accept("ALL"):
-        return _all_of(session, tokens)
-    if tokens.accept("DATABASE"):
-        return "DATABASE", [(_database(session, name), ANY_NAME) for name in _roles(tokens)]
-    if tokens.peek().kind == "word" and tokens.peek(1).kind == "word" and not tokens.accept("TABLE"):
-        return tokens.peek().text.upper(), []
-    places = [_table(session, tokens)]
-    while tokens.accept(","):
-        places.append(_table(session, tokens))
-    return "TABLE", places
-
-
-def _all_of(session: StarRocksSession, tokens: Tokens) -> tuple[str, list[tuple[str, str]]]:
-    if tokens.accept("DATABASES"):
-        return "DATABASE", [(ANY_NAME, ANY_NAME)]
-    if not tokens.accept("TABLES"):
-        return tokens.next().text.upper(), []
-    tokens.expect("IN")
-    if tokens.accept("ALL", "DATABASES"):
-        return "TABLE", [(ANY_NAME, ANY_NAME)]
-    tokens.expect("DATABASE")
-    return "TABLE", [(_database(session, tokens.name()), ANY_NAME)]
-
-
-def _database(session: StarRocksSession, name: str) -> str:
-    if name not in session.cluster.catalog.names():
-        raise SqlError.analysis(f"cannot find db: {name}")
-    return name
-
-
-def _table(session: StarRocksSession, tokens: Tokens) -> tuple[str, str]:
-    parts = [ANY_NAME if tokens.accept("*") else tokens.name()]
-    if tokens.accept("."):
-        parts.append(ANY_NAME if tokens.accept("*") else tokens.name())
-    database, table = session.qualify(parts)
-    if database == ANY_NAME:
-        return ANY_NAME, ANY_NAME
-    _database(session, database)
-    if table != ANY_NAME and session.cluster.catalog.get(database, table) is None:
-        raise SqlError.analysis(f"cannot find table {table} in db {database}")
-    return database, table
-
-
-def show_grants(session: StarRocksSession, tokens: Tokens) -> Rows:
-    """SHOW GRANTS [FOR user | FOR ROLE role]."""
-    users = session.cluster.users
-    names = ["UserIdentity", "Catalog", "Grants"]
-    if tokens.accept("FOR", "ROLE"):
-        role = _name(tokens)
-        tokens.end()
-        _check_role(session, role, "There is no role")
-        return _described(role, f"ROLE '{role}'", users.roles.get(role, set())), names
-    user = users.users[session.username]
-    if tokens.accept("FOR"):
-        user = _known(session, parse_user(tokens))
-        if user.name != session.username:
-            session.require("GRANT")
-    tokens.end()
-    rows: list[Sequence[Any]] = []
-    if user.roles:
-        rows.append((str(user), None, f"GRANT {', '.join(repr(r) for r in sorted(user.roles))} TO {user}"))
-    return rows + _described(str(user), f"USER {user}", user.grants), names
-
-
-def _described(who: str, to: str, grants: set[Grant]) -> list[Sequence[Any]]:
-    by_place: dict[tuple[str, str, str], list[str]] = {}
-    for grant in sorted(grants, key=lambda g: (g.kind, g.database, g.table, g.privilege)):
-        by_place.setdefault((grant.kind, grant.database, grant.table), []).append(grant.privilege)
-    return [
-        (who, None if kind == "SYSTEM" else "default_catalog",
-         f"GRANT {', '.join(privileges)} ON {_place(kind, database, table)} TO {to}")
-        for (kind, database, table), privileges in by_place.items()
-    ]  # fmt: skip
-
-
-def _place(kind: str, database: str, table: str) -> str:
-    if kind == "SYSTEM":
-        return "SYSTEM"
-    if kind == "CATALOG":
-        return "CATALOG default_catalog"
-    if kind == "DATABASE":
-        return "ALL DATABASES" if database == ANY_NAME else f"DATABASE {database}"
-    if table != ANY_NAME:
-        return f"TABLE {database}.{table}"
-    return f"ALL TABLES IN {'ALL DATABASES' if database == ANY_NAME else f'DATABASE {database}'}"

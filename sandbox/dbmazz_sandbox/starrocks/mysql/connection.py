@@ -48,6 +48,7 @@ OLD_CLIENT = "Client does not support authentication protocol requested by serve
 NOT_PREPARED = "This command is not supported in the prepared statement protocol yet"
 TOO_BIG = "Got a packet bigger than 'max_allowed_packet' bytes"
 MAX_PREPARED = 10000
+MAX_DISCARDED = 1 << 30  # the largest packet MySQL's protocol has
 # What MysqlCommand knows and ConnectProcessor does not handle, by number; any other number is an unknown command.
 _UNSUPPORTED = {
     0: "Sleep", 5: "Create DB", 6: "Drop Db", 7: "Refresh", 8: "Shutdown", 9: "Statistics", 10: "Processlist",
@@ -78,11 +79,16 @@ class PacketReader:
             if number != next(sequence):
                 raise Malformed("Bad packet sequence.")
             size += length
+            if size > MAX_DISCARDED:
+                raise Malformed("a packet without an end")
+            parts.append(await reader.readexactly(length))
+            if size > self.limit:
+                parts.clear()  # read to its end, so that the client hears the refusal
+            if length == 0xFFFFFF:
+                continue
             if size > self.limit:
                 raise SqlError(TOO_BIG, 1153, "08S01")
-            parts.append(await reader.readexactly(length))
-            if length < 0xFFFFFF:
-                return b"".join(parts) if len(parts) > 1 else parts[0]
+            return b"".join(parts) if len(parts) > 1 else parts[0]
 
 
 class StarRocksConnection:
@@ -108,9 +114,9 @@ class StarRocksConnection:
             self.stream.reset_seq()
             try:
                 data = await self._packets.read()
-            except SqlError as error:  # a packet that is too big: what follows it cannot be told apart
+            except SqlError as error:  # a packet that is too big
                 await self._refuse(error)
-                return
+                continue
             if not data:
                 raise Malformed("an empty command")
             if data[0] == 1:  # COM_QUIT

@@ -186,9 +186,11 @@ def _loads(source: Source) -> Iterator[Row]:
         ended = moment(t.finished) if t.finished else None
         progress = "ETL:100%; LOAD:100%" if state == "FINISHED" else "ETL:N/A; LOAD:0%"
         sql = f"select tracking_log from information_schema.load_tracking_logs where job_id={t.ident}"
-        yield (t.ident, t.label, None, t.database, getattr(t, "table", ""), None, "default_warehouse", state, progress,
-               "STREAM_LOAD", "NORMAL", None, None, None, None, None, "{}", None, None, ended, ended, "{}",
-               t.reason or None, sql if t.ident in tracked else None, None, t.ident)  # fmt: skip
+        scanned = t.rows + t.filtered + t.unselected
+        started = moment(t.started) if t.started else None
+        yield (t.ident, t.label, None, t.database, ",".join(t.table_names), None, "default_warehouse", state, progress,
+               "STREAM_LOAD", "NORMAL", scanned, t.bytes, t.filtered, t.unselected, t.rows, "{}", started, started, ended,
+               ended, "{}", t.reason or None, sql if t.ident in tracked else None, None, t.ident)  # fmt: skip
 
 
 _LOGS = _names("ID:BIGINT JOB_ID:BIGINT LABEL DATABASE_NAME TRACKING_LOG TYPE")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 _MOMENT = r"\d{4}-\d{1,2}-\d{1,2}([ T]\d{1,2}:\d{1,2}:\d{1,2}(\.\d{1,6})?)?"
 _UPPER, _LOWER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
+_INTEGERS = "'TINYINT', 'SMALLINT', 'INTEGER', 'BIGINT', 'INTEGER_LITERAL', 'HUGEINT'"
 _DECIMAL = "(typeof(a) LIKE 'DECIMAL%' OR typeof(b) LIKE 'DECIMAL%')"
 
 # name -> parameters and expression; the order is that of use.
@@ -19,14 +20,18 @@ _BODIES = {
     # Arithmetic
     "sr_div(a, b)": f"""CASE WHEN {_DECIMAL} THEN error('sr:division of DECIMALs')
         ELSE TRY_CAST(a AS DOUBLE) / nullif(TRY_CAST(b AS DOUBLE), 0) END""",
-    "sr_intdiv(a, b)": """CASE WHEN b = 0 THEN NULL ELSE CAST(trunc(TRY_CAST(a AS DOUBLE) / TRY_CAST(b AS DOUBLE)) AS BIGINT)
-        END""",
+    "sr_intdiv(a, b)": f"""CASE WHEN b = 0 THEN NULL
+        WHEN typeof(a) IN ({_INTEGERS}) AND typeof(b) IN ({_INTEGERS})
+        THEN CAST(TRY_CAST(a::VARCHAR AS HUGEINT) // TRY_CAST(b::VARCHAR AS HUGEINT) AS BIGINT)
+        ELSE CAST(trunc(TRY_CAST(a AS DOUBLE) / TRY_CAST(b AS DOUBLE)) AS BIGINT) END""",
     "sr_mod(a, b)": "CASE WHEN b = 0 THEN NULL ELSE a % b END",
     "sr_undecimal(x)": "CASE WHEN typeof(x) LIKE 'DECIMAL%' THEN error('sr:avg of DECIMALs') ELSE x END",
     "sr_ceil(x)": "TRY_CAST(ceil(TRY_CAST(x AS DOUBLE)) AS BIGINT)",
     "sr_floor(x)": "TRY_CAST(floor(TRY_CAST(x AS DOUBLE)) AS BIGINT)",
     "sr_round(x)": "TRY_CAST(round(TRY_CAST(x AS DOUBLE)) AS BIGINT)",
-    "sr_truncate(x, d)": "trunc(TRY_CAST(x AS DOUBLE) * pow(10, d)) / pow(10, d)",
+    "sr_truncate(x, d)": """CASE WHEN typeof(x) LIKE 'DECIMAL%' AND d >= 0
+        THEN TRY_CAST(regexp_extract(x::VARCHAR, '^-?\\d+(\\.\\d{0,' || d::VARCHAR || '})?') AS DOUBLE)
+        ELSE trunc(TRY_CAST(x AS DOUBLE) * pow(10, d)) / pow(10, d) END""",
     "sr_sqrt(x)": "CASE WHEN x < 0 THEN NULL ELSE sqrt(x) END",
     "sr_ln(x)": "CASE WHEN x <= 0 THEN NULL ELSE ln(x) END",
     "sr_log2(x)": "CASE WHEN x <= 0 THEN NULL ELSE log2(x) END",
@@ -152,7 +157,7 @@ _BODIES = {
         ELSE error('sr:from_days beyond the calendar') END""",
     "sr_from_unixtime(n, f)": """CASE WHEN n < 0 OR n > 253402243199 THEN NULL
         ELSE strftime(make_timestamp(n::BIGINT * 1000000), f) END""",
-    "sr_unix_timestamp(x)": "CASE WHEN sr_ts(x) < TIMESTAMP '1970-01-01' THEN 0 ELSE epoch(sr_ts(x))::BIGINT END",
+    "sr_unix_timestamp(x)": "CASE WHEN sr_ts(x) < TIMESTAMP '1970-01-01' THEN 0 ELSE floor(epoch(sr_ts(x)))::BIGINT END",
 }
 
 MACROS = tuple(f"CREATE OR REPLACE MACRO {name} AS {body}" for name, body in _BODIES.items())

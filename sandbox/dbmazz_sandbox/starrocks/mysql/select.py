@@ -12,8 +12,9 @@ from sqlglot import exp
 from dbmazz_sandbox.starrocks.catalog import Table
 from dbmazz_sandbox.starrocks.errors import SqlError
 from dbmazz_sandbox.starrocks.mysql.failures import refusal
+from dbmazz_sandbox.starrocks.mysql.grammar import parse
 from dbmazz_sandbox.starrocks.mysql.render import Chunks, result_column, size_of
-from dbmazz_sandbox.starrocks.mysql.translate import Translator, parse
+from dbmazz_sandbox.starrocks.mysql.translate import Translator
 from dbmazz_sandbox.starrocks.types import Kind
 
 if TYPE_CHECKING:

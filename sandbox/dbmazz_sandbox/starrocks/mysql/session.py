@@ -13,7 +13,7 @@ from mysql_mimic.types import ColumnType
 from dbmazz_sandbox.starrocks.catalog import SYSTEM_DATABASES, Catalog, Table
 from dbmazz_sandbox.starrocks.cluster import Cluster
 from dbmazz_sandbox.starrocks.errors import LoadError, SqlError
-from dbmazz_sandbox.starrocks.mysql import accounts, dml, select, show
+from dbmazz_sandbox.starrocks.mysql import accounts, dml, grants, select, show
 from dbmazz_sandbox.starrocks.mysql.ddl import build_table, parse_create_table
 from dbmazz_sandbox.starrocks.mysql.failures import refusal
 from dbmazz_sandbox.starrocks.mysql.information import Source, default_text
@@ -174,6 +174,13 @@ def _result(rows: Rows | None) -> AllowedResult:
     return ResultSet(rows=values, columns=columns)
 
 
+def _database_name(tokens: Tokens) -> str:
+    parts = tokens.qualified()
+    if len(parts) > 1:
+        raise SqlError.not_emulated(f"catalog {parts[0]}")
+    return parts[0]
+
+
 async def _create(session: StarRocksSession, tokens: Tokens) -> None:
     tokens.expect("CREATE")
     if tokens.at("USER") or tokens.at("ROLE"):
@@ -181,7 +188,7 @@ async def _create(session: StarRocksSession, tokens: Tokens) -> None:
         return
     if tokens.accept("DATABASE") or tokens.accept("SCHEMA"):
         if_not_exists = tokens.accept("IF", "NOT", "EXISTS")
-        name = tokens.qualified()[-1]
+        name = _database_name(tokens)
         tokens.end()
         if _DB_NAME.fullmatch(name) is None:
             raise SqlError.analyzed(f"Incorrect database name '{name}'", 1102, "42000")
@@ -212,7 +219,7 @@ async def _drop(session: StarRocksSession, tokens: Tokens) -> None:
         return
     if tokens.accept("DATABASE") or tokens.accept("SCHEMA"):
         if_exists = tokens.accept("IF", "EXISTS")
-        name = tokens.qualified()[-1]
+        name = _database_name(tokens)
         tokens.accept("FORCE")
         tokens.end()
         if name in session.cluster.catalog.databases:
@@ -281,11 +288,9 @@ async def _cancel(session: StarRocksSession, tokens: Tokens) -> None:
 
 async def _use(session: StarRocksSession, tokens: Tokens) -> None:
     tokens.expect("USE")
-    parts = tokens.qualified()
+    name = _database_name(tokens)
     tokens.end()
-    if len(parts) > 1:
-        raise SqlError.not_emulated(f"catalog {parts[0]}")
-    await session.use(parts[-1])
+    await session.use(name)
 
 
 async def _set(session: StarRocksSession, tokens: Tokens) -> None:
@@ -295,7 +300,7 @@ async def _set(session: StarRocksSession, tokens: Tokens) -> None:
 
 
 async def _grant(session: StarRocksSession, tokens: Tokens) -> None:
-    await accounts.grant(session, tokens)
+    await grants.grant(session, tokens)
 
 
 async def _show(session: StarRocksSession, tokens: Tokens) -> Rows:

@@ -9,6 +9,7 @@ from mysql_mimic.errors import MysqlError
 from mysql_mimic.variables import SessionVariables
 
 from dbmazz_sandbox.starrocks.errors import SqlError
+from dbmazz_sandbox.starrocks.mysql.variables import unknown_variable
 from dbmazz_sandbox.starrocks.protocol.tokens import Tokens
 
 _WORDS = {"ON": 1, "TRUE": 1, "OFF": 0, "FALSE": 0}
@@ -78,9 +79,11 @@ def _value(tokens: Tokens) -> Any:
 
 
 def _set(variables: SessionVariables, name: str, value: Any) -> None:
+    if name.lower() == "partial_update_mode" and value not in ("auto", "row", "column"):
+        raise SqlError("partial_update_mode only support auto|row|column")
     try:
         variables.set(name, value)
     except MysqlError as error:
         if name.lower() in variables.schema:
-            raise SqlError(f"Variable '{name}' is a read only variable", 1238, "HY000") from error
-        raise SqlError(f"Unknown system variable '{name}'", 1193, "HY000") from error
+            raise SqlError(f"Variable '{name}' is a read only variable", 1621, "HY000") from error
+        raise unknown_variable(name, variables.schema) from error

@@ -7,14 +7,12 @@ by name, so that nothing of DuckDB's own (its functions, its syntax, its files) 
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import duckdb
 import sqlglot
 from sqlglot import exp
-from sqlglot.dialects.starrocks import StarRocks
-from sqlglot.errors import ErrorLevel, SqlglotError
+from sqlglot.errors import ErrorLevel
 
 from dbmazz_sandbox.starrocks.catalog import Table
 from dbmazz_sandbox.starrocks.cluster import utc_now
@@ -22,66 +20,17 @@ from dbmazz_sandbox.starrocks.errors import SqlError
 from dbmazz_sandbox.starrocks.mysql import functions
 from dbmazz_sandbox.starrocks.mysql.casts import cast
 from dbmazz_sandbox.starrocks.mysql.functions import call
+from dbmazz_sandbox.starrocks.mysql.grammar import check, function_name
 from dbmazz_sandbox.starrocks.mysql.information import TABLES, relation
 from dbmazz_sandbox.starrocks.mysql.nested import as_list
-from dbmazz_sandbox.starrocks.protocol.tokens import tokenize
+from dbmazz_sandbox.starrocks.mysql.variables import unknown_variable
 from dbmazz_sandbox.starrocks.types import Kind
 
 if TYPE_CHECKING:
     from dbmazz_sandbox.starrocks.mysql.session import StarRocksSession
 
-_SPECIAL = ("CAST", "CONVERT", "EXTRACT", "GROUP_CONCAT", "TRIM", "SUBSTRING", "POSITION")
-
-
-class Names(StarRocks):
-    """StarRocks' grammar without sqlglot's own reading of functions: they stay names with arguments."""
-
-    class Parser(StarRocks.Parser):
-        FUNCTIONS = {}  # noqa: RUF012 - sqlglot's own shape
-        FUNCTION_PARSERS = {name: StarRocks.Parser.FUNCTION_PARSERS[name] for name in _SPECIAL}  # noqa: RUF012
-
-
-# The syntax that means the same in both, or that `_one` translates.
-_ALLOWED = (
-    exp.Select, exp.From, exp.Join, exp.Where, exp.Group, exp.Having, exp.Order, exp.Ordered, exp.Limit, exp.Offset,
-    exp.Subquery, exp.CTE, exp.With, exp.Union, exp.Intersect, exp.Except, exp.Distinct, exp.Star, exp.Column,
-    exp.Identifier, exp.Literal, exp.Boolean, exp.Null, exp.Paren, exp.Alias, exp.TableAlias, exp.Table, exp.Window,
-    exp.WindowSpec, exp.Tuple, exp.In, exp.Between, exp.Is, exp.Not, exp.And, exp.Or, exp.Xor, exp.EQ, exp.NEQ, exp.GT,
-    exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.Case, exp.If, exp.Cast, exp.Interval, exp.Var, exp.DataType,
-    exp.DataTypeParam, exp.Exists, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Neg, exp.BitwiseAnd,
-    exp.BitwiseOr, exp.BitwiseXor, exp.BitwiseNot, exp.Like, exp.Escape, exp.RegexpLike, exp.Anonymous, exp.GroupConcat,
-    exp.Extract, exp.Trim, exp.Substring, exp.StrPosition, exp.JSONExtract, exp.JSONPath, exp.JSONPathRoot,
-    exp.JSONPathKey, exp.JSONPathSubscript, exp.Array, exp.Bracket, exp.HexString, exp.SessionParameter, exp.CurrentDate,
-    exp.CurrentTimestamp, exp.CurrentUser, exp.Localtime, exp.Localtimestamp, exp.Hint, exp.Values, exp.Qualify,
-    exp.Concat, exp.CurrentRole, exp.Rollup,
-)  # fmt: skip
 _COMPARED = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.In, exp.Between, exp.NullSafeEQ, exp.Like,
              exp.Ordered, exp.Group)  # fmt: skip
-
-
-def parse(sql: str) -> exp.Expression:
-    """One statement. Raises SqlError."""
-    tokens = tokenize(sql)
-    for one, two in pairwise(tokens):
-        if one.text == two.text == ":" and one.kind == two.kind == "symbol":
-            raise SqlError.syntax(one.start, "Unexpected input ':', the most similar input is {<EOF>}")
-    try:
-        found = [statement for statement in sqlglot.parse(sql, read=Names) if statement is not None]
-    except SqlglotError as error:
-        first = error.errors[0] if getattr(error, "errors", None) else {}
-        detail = str(first.get("description") or "")
-        detail = detail if detail and "<class" not in detail else "No viable statement"
-        raise SqlError.syntax(int(first.get("col") or 0), detail) from error
-    except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:  # a parser that trips over nonsense
-        raise SqlError.syntax(0, "No viable statement") from error
-    if len(found) != 1:
-        raise SqlError.not_emulated("several statements in one query")
-    return found[0]
-
-
-def _function_name(node: exp.Expression) -> str:
-    named = isinstance(node, exp.Anonymous) or not isinstance(node, exp.Func)
-    return node.name.lower() if named else node.sql_name().lower()
 
 
 class Translator:
@@ -107,41 +56,22 @@ class Translator:
 
     def expression(self, node: exp.Expression) -> str:
         for part in node.walk():
-            self._check(part)
+            check(part)
         known = {cte.alias_or_name for cte in node.find_all(exp.CTE)}
         for table in list(node.find_all(exp.Table)):
             if not isinstance(table.this, exp.Identifier):
-                raise SqlError.not_emulated(f"table function {_function_name(table.this)}")
+                raise SqlError.not_emulated(f"table function {function_name(table.this)}")
             if table.db or table.name not in known:
                 self._replace_table(table)
         for select in list(node.find_all(exp.Select)):
             self._check_aliases(select)
+        self._check_rows(node)
         for column in node.find_all(exp.Column):
             column.set("db", None)
             column.set("catalog", None)
         return self._rewrite(node).sql("duckdb", unsupported_level=ErrorLevel.IGNORE)
 
-    # -- what may stand in a query --------------------------------------------------------------------------------
-
-    def _check(self, node: exp.Expression) -> None:
-        if isinstance(node, exp.Parameter | exp.Placeholder):
-            raise SqlError.not_emulated("user variables and placeholders")
-        if type(node) not in _ALLOWED:
-            raise SqlError.not_emulated(_named(node))
-        if isinstance(node, exp.Select):
-            for extra in ("into", "locks", "laterals", "pivots", "kind", "sample", "operation_modifiers", "windows"):
-                if node.args.get(extra):
-                    raise SqlError.not_emulated(f"SELECT … {extra}")
-        if isinstance(node, exp.Star) and any(node.args.values()):
-            raise SqlError.not_emulated("SELECT * EXCEPT or REPLACE")
-        if isinstance(node, exp.Table):
-            for extra in ("pivots", "sample", "partition", "version", "when", "ordinality", "only", "changes"):
-                if node.args.get(extra):
-                    raise SqlError.not_emulated(f"FROM … {extra.upper()}")
-        if isinstance(node, exp.Join) and (node.method or node.args.get("match_condition")):
-            raise SqlError.not_emulated(f"{node.method} JOIN")
-        if isinstance(node, exp.Anonymous) and not isinstance(node.this, str):
-            raise SqlError.not_emulated("functions of databases")
+    # -- names ----------------------------------------------------------------------------------------------------
 
     def _check_aliases(self, select: exp.Select) -> None:
         """StarRocks does not see the select list's names in WHERE; DuckDB would."""
@@ -152,6 +82,16 @@ class Translator:
             return
         for column in where.find_all(exp.Column):
             if not column.table and column.name.lower() in names - columns and not select.find(exp.With):
+                raise SqlError.analysis(f"Column '{column.name}' cannot be resolved")
+
+    def _check_rows(self, node: exp.Expression) -> None:
+        """A table's name is no column: DuckDB would give the whole row."""
+        sources = {alias.name.lower() for alias in node.find_all(exp.TableAlias) if alias.name}
+        known = {c.name.lower() for table in self.tables for c in table.columns}
+        known |= {a.alias.lower() for a in node.find_all(exp.Alias) if a.this.name.lower() != a.alias.lower()}
+        for column in node.find_all(exp.Column):
+            name = column.name.lower()
+            if not column.table and name in sources and name not in known:
                 raise SqlError.analysis(f"Column '{column.name}' cannot be resolved")
 
     def _name_columns(self, query: exp.Expression) -> None:
@@ -300,7 +240,7 @@ class Translator:
         name = node.name or node.this.sql()
         name = re.sub(r"^@*(?:(?:session|global|local)\.)?", "", name, flags=re.IGNORECASE).lower()
         if name not in self.session.variables.schema:
-            raise SqlError.analyzed(f"Unknown system variable '{name}'", 1193, "HY000")
+            raise unknown_variable(name, self.session.variables.schema)
         return exp.convert(self.session.variables.get_variable(name))
 
     def _cast(self, node: exp.Cast) -> exp.Expression:
@@ -322,11 +262,6 @@ class Translator:
 
 
 _MAKES_JSON = frozenset({"json_extract", "sr_j", "json_object", "json_array"})
-
-
-def _named(node: exp.Expression) -> str:
-    name = node.sql_name().lower() if isinstance(node, exp.Func) else ""
-    return f"function {name}" if name else f"{re.sub(r'(?<=[a-z])(?=[A-Z])', ' ', type(node).__name__).upper()}"
 
 
 def _json_extract(translator: Translator, node: exp.Expression) -> exp.Expression:

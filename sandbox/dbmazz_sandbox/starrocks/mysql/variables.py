@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from typing import Any
 
 from mysql_mimic.variables import GlobalVariables, SessionVariables
 
+from dbmazz_sandbox.starrocks.errors import SqlError
+from dbmazz_sandbox.starrocks.protocol.tokens import Tokens
 from dbmazz_sandbox.starrocks.version import Version
 
 _DEFAULTS: dict[str, Any] = {
@@ -47,3 +51,29 @@ def like_pattern(pattern: str) -> re.Pattern[str]:
         ".*" if p == "%" else "." if p == "_" else re.escape(p[1:] if p[:1] == "\\" else p) for p in parts
     )
     return re.compile(translated, re.IGNORECASE | re.DOTALL)
+
+
+def like(tokens: Tokens, *columns: str) -> Callable[[str], bool]:
+    """The LIKE or WHERE at the end of a SHOW, as a test of the first column."""
+    if tokens.done:
+        return lambda name: True
+    if tokens.accept("WHERE"):
+        column = tokens.name()
+        if column.lower() not in [name.lower() for name in columns]:
+            raise SqlError.not_emulated(f"SHOW … WHERE {column}")
+        if tokens.accept("="):
+            wanted = tokens.string()
+            tokens.end()
+            return lambda name: name.lower() == wanted.lower()
+    tokens.expect("LIKE")
+    pattern = like_pattern(tokens.string())
+    tokens.end()
+    return lambda name: pattern.fullmatch(name) is not None
+
+
+def unknown_variable(name: str, known: Iterable[str]) -> SqlError:
+    """1193 with the three names that come closest, of those the sandbox knows."""
+    close = get_close_matches(name.lower(), list(known), 3, 0.0)
+    similar = "{" + ", ".join(f"'{found}'" for found in close) + "}"
+    detail = f"Unknown system variable '{name}', the most similar variables are {similar}"
+    return SqlError.analyzed(detail, 1193, "HY000")

@@ -1,4 +1,4 @@
-"""JSON values into column values (starrocks.md 5): per column where all values look alike, else value by value.
+"""JSON values into column values, one by one (starrocks.md 5).
 
 A stored value is: bool, int, float, str (text; canonical text for DECIMAL, DATE, DATETIME, JSON and
 nested values), bytes
@@ -10,12 +10,10 @@ from __future__ import annotations
 import json
 import math
 import re
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
-import numpy as np
 import orjson
 
 from dbmazz_sandbox.starrocks.protocol.documents import Number
@@ -28,8 +26,6 @@ FLOAT_MAX = 3.4028234663852886e38
 _json_text = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
 _INTEGER = re.compile(r"\s*[+-]?\d+\s*")
 _NUMERIC = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*")
-_DATE_COLUMN = re.compile(r"(?:\d{4}-\d\d-\d\d\n)*")
-_DATETIME_COLUMN = re.compile(r"(?:\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?\n)*")
 _ROUNDING = Context(prec=200, rounding=ROUND_HALF_UP)
 
 
@@ -249,90 +245,8 @@ def coerce_one(kind: Type, value: Any) -> Any:
     return _ONE.get(kind.kind, _integer)(kind, value)
 
 
-def coerce_column(kind: Type, values: Sequence[Any], *, exact: bool) -> tuple[Sequence[Any], dict[int, str]]:
-    """All values of a column, None for NULL. Returns the stored values and, by row position, why a value does not
-    fit (that value is None). Raises NeedsTokens."""
-    types = set(map(type, values))
-    types.discard(type(None))
-    if not types:
-        return values, {}
-    if kind.kind is Kind.JSON:
-        one: Callable[[Type, Any], Any] = _exact_json if exact else _json
-    else:
-        quick = _quick(kind, values, types)
-        if quick is not None:
-            return quick, {}
-        one = _ONE.get(kind.kind, _integer)
-    out: list[Any] = []
-    bad: dict[int, str] = {}
-    for position, value in enumerate(values):
-        try:
-            out.append(None if value is None else one(kind, value))
-        except Invalid as error:
-            out.append(None)
-            bad[position] = str(error)
-    return out, bad
-
-
-def _quick(kind: Type, values: Sequence[Any], types: set[type]) -> Sequence[Any] | None:
-    """The values themselves when every one is stored as it came; None when they need a look each."""
-    if kind.kind is Kind.BOOLEAN:
-        return values if types == {bool} else None
-    present = values if None not in values else [value for value in values if value is not None]
-    if kind.kind in INTEGER_BITS:
-        if types != {int}:
-            return None
-        most = 1 << (INTEGER_BITS[kind.kind] - 1)
-        return values if -most <= min(present) and max(present) < most else None
-    if kind.kind in (Kind.FLOAT, Kind.DOUBLE):
-        if types - {float, Number, int}:
-            return None
-        most_float = FLOAT_MAX if kind.kind is Kind.FLOAT else sys.float_info.max
-        return values if -most_float <= min(present) and max(present) <= most_float else None
-    if kind.kind is Kind.DECIMAL and types <= {str, int, Number}:
-        if types == {str}:
-            return values if _are_decimals(kind, present) else None
-        texts = [value if value is None or type(value) is str else text_of(value) for value in values]
-        return texts if _are_decimals(kind, [text for text in texts if text is not None]) else None
-    if types != {str}:
-        return None
-    if kind.kind in (Kind.VARCHAR, Kind.CHAR):
-        return values if _fit(present, kind.length) else None
-    if kind.kind in (Kind.DATE, Kind.DATETIME):
-        return values if _are_moments(kind, present) else None
-    return None
-
-
-def _fit(texts: Sequence[str], length: int) -> bool:
-    longest = max(map(len, texts))
-    if longest > length:
-        return False
-    joined = "".join(texts)
-    if joined.isascii():
-        return True
-    try:
-        joined.encode()
-    except UnicodeEncodeError:
-        return False
-    return longest * 4 <= length
-
-
-def _are_decimals(kind: Type, texts: Sequence[str]) -> bool:
-    """Whether all are plain numbers of no more digits than the column has."""
-    whole, scale = kind.precision - kind.scale, kind.scale
-    fraction = rf"(?:\.\d{{1,{scale}}})?" if scale else ""
-    pattern = rf"(?:-?\d{{1,{max(whole, 1)}}}{fraction}\n)*"
-    return bool(whole) and re.fullmatch(pattern, "\n".join(texts) + "\n", re.ASCII) is not None
-
-
-def _are_moments(kind: Type, texts: Sequence[str]) -> bool:
-    """Whether all are dates or times in the usual form, and such days exist."""
-    joined = "\n".join(texts) + "\n"
-    pattern = _DATE_COLUMN if kind.kind is Kind.DATE else _DATETIME_COLUMN
-    if not joined.isascii() or pattern.fullmatch(joined) is None:
-        return False
-    try:
-        np.array(texts, dtype="datetime64[us]")
-    except ValueError:
-        return False  # the right shape but no such day: look at each
-    return True
+def converter(kind: Type, *, exact: bool) -> Callable[[Type, Any], Any]:
+    """What converts one value of this type; `exact` tells that every number with a fraction is a Number."""
+    if kind.kind is Kind.JSON and not exact:
+        return _json
+    return _ONE.get(kind.kind, _integer)

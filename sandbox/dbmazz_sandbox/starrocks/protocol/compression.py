@@ -93,7 +93,8 @@ def _lz4() -> tuple[_Stream, Callable[[bytes], bytes]]:
     return stream, lambda data: stream.decompress(data, _PIECE)
 
 
-_STREAMS = {"gzip": _inflating(zlib.MAX_WBITS | 16), "deflate": _inflating(zlib.MAX_WBITS),
+# A BE tells gzip from zlib by the header, and so takes either for gzip.
+_STREAMS = {"gzip": _inflating(zlib.MAX_WBITS | 32), "deflate": _inflating(zlib.MAX_WBITS),
             "zlib": _inflating(zlib.MAX_WBITS), "bzip2": _bzip2, "lz4_frame": _lz4}  # fmt: skip
 # As the BE's stream decompressors put it. Which code follows is theirs; a wrong stream is -3 (zlib) or -4 (bz2).
 _FAILURES = {"gzip": "Failed to inflate. return code: -3", "deflate": "Failed to inflate. return code: -3",

@@ -80,6 +80,24 @@ def _references(expression: Expression) -> Iterator[str]:
             yield from _references(argument)
 
 
+def sql(expression: Expression) -> str:
+    """As the FE prints an expression in its messages (AstToSQLBuilder)."""
+    if isinstance(expression, Reference):
+        return f"`{expression.name}`"
+    if isinstance(expression, Cast):
+        return f"CAST({sql(expression.source)} AS {expression.target.debug})"
+    if isinstance(expression, Literal):
+        value = expression.value
+        if isinstance(value, bool) or value is None:
+            return {True: "TRUE", False: "FALSE", None: "NULL"}[value]
+        return f"'{value}'" if isinstance(value, str) else str(value)
+    parts = [sql(argument) for argument in expression.arguments]
+    if expression.function in FUNCTIONS or len(parts) != 2:
+        return f"{expression.function}({', '.join(parts)})"
+    sign = expression.function.upper()
+    return f"({parts[0]}) {sign} ({parts[1]})" if sign in ("AND", "OR") else f"{parts[0]} {sign} {parts[1]}"
+
+
 class Parser:
     """One expression up to a comma, a closing parenthesis or the end; `header` is named by what is refused."""
 

@@ -12,7 +12,8 @@ from decimal import Decimal
 from typing import Any
 
 from dbmazz_sandbox.starrocks.errors import LoadError, not_emulated
-from dbmazz_sandbox.starrocks.protocol.coerce import Invalid, coerce_column, coerce_one, element_text
+from dbmazz_sandbox.starrocks.protocol.coerce import Invalid, coerce_one, element_text
+from dbmazz_sandbox.starrocks.protocol.coerce_columns import coerce_column
 from dbmazz_sandbox.starrocks.protocol.delimited import NULL
 from dbmazz_sandbox.starrocks.protocol.evaluate import parse_json
 from dbmazz_sandbox.starrocks.protocol.functions import decode_base64, number

@@ -118,6 +118,8 @@ def read_headers(headers: Mapping[str, str], early: Early) -> LoadHeaders:
     _whole(headers, "load_dop", 1, "Invalid load_dop format")
     _at_least(headers, "log_rejected_record_num", -1, "equal or greater than -1",
               "Invalid log_rejected_record_num format")  # fmt: skip
+    if _whole(headers, "log_rejected_record_num", 0, ""):
+        raise not_emulated("header log_rejected_record_num")
     compression = _compression(headers)
     csv = None if body_format == "json" else _delimited(headers, skip_header, trim_space)
     if headers.get("partitions") or headers.get("temporary_partitions"):

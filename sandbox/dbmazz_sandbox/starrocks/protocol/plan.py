@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dbmazz_sandbox.starrocks.catalog import Column, Table
 from dbmazz_sandbox.starrocks.errors import LoadError, not_emulated
 from dbmazz_sandbox.starrocks.protocol.columns_header import parse_columns, parse_where
-from dbmazz_sandbox.starrocks.protocol.expression import Expression, Literal, is_condition, references
+from dbmazz_sandbox.starrocks.protocol.expression import Expression, Literal, is_condition, references, sql
 from dbmazz_sandbox.starrocks.protocol.headers import LoadHeaders
 from dbmazz_sandbox.starrocks.types import DECIMAL128_DIGITS, MERGE_TYPES, Kind
 
@@ -64,7 +64,7 @@ def make_plan(table: Table, headers: LoadHeaders, *, negative: bool = False) -> 
     if not headers.partial:
         _check_missing(missing)
     _check_references(names, mappings)
-    _check_where(table, where)
+    _check_where(table, where, mentioned if headers.partial else None)
     condition = _condition(table, headers, mentioned)
     return Plan(table, tuple(names), direct, tuple(used), targets, missing, op, headers.partial, headers.column_mode,
                 None if headers.column_mode else condition, where)  # fmt: skip
@@ -111,15 +111,16 @@ def _check_references(names: Sequence[str], mappings: Sequence[tuple[str, Expres
         for reference in references(expression):
             if reference not in names:
                 raise LoadError(
-                    f"Referenced column '{reference}' in expr '{name}' can't be found in column list, "
+                    f"Referenced column '{reference}' in expr '{sql(expression)}' can't be found in column list, "
                     f"derived column is '{name}'"
                 )
 
 
-def _check_where(table: Table, where: Expression | None) -> None:
-    """`where` is about the table's columns, after the mapping."""
+def _check_where(table: Table, where: Expression | None, written: set[str] | None) -> None:
+    """`where` is about the table's columns, after the mapping; of a partial update, those it writes."""
     for name in references(where) if where is not None else ():
-        if table.find(name) is None:
+        column = table.find(name)
+        if column is None or (written is not None and column.name not in written):
             raise LoadError(
                 f"unknown column in where statement. the column '{name}' in where clause must be in the target table."
             )
@@ -163,7 +164,12 @@ def _check_missing(missing: Sequence[Column]) -> None:
 
 
 def _condition(table: Table, headers: LoadHeaders, mentioned: set[str]) -> Column | None:
-    name = headers.merge_condition
+    return condition_column(table, headers.merge_condition, mentioned, partial=headers.partial)
+
+
+def condition_column(table: Table, name: str, mentioned: set[str], *, partial: bool) -> Column | None:
+    """The column a merge condition names; None for no condition. `mentioned` are the declared names that are written.
+    Raises LoadError."""
     if not name:
         return None
     if not table.primary:
@@ -172,9 +178,9 @@ def _condition(table: Table, headers: LoadHeaders, mentioned: set[str]) -> Colum
     column = next((column for column in table.columns if column.name == name), None)
     if column is not None and table.is_key(column):
         raise LoadError(f"Merge condition column {name} should not be primary key!")
-    if column is not None and headers.partial and column.auto_increment and name not in mentioned:
+    if column is not None and partial and column.auto_increment and name not in mentioned:
         raise LoadError("Merge condition column can not be auto increment column in partial update")
-    if column is None or (headers.partial and column.name not in mentioned):
+    if column is None or (partial and column.name not in mentioned):
         raise LoadError(
             f"Merge condition column {name} does not exist. If you are doing partial update with condition update, "
             "please check condition column is in the given update columns. Otherwise please check condition column "

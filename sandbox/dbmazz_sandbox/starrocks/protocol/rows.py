@@ -96,7 +96,8 @@ def _json(plan: Plan, headers: LoadHeaders, body: bytes, prefix: str) -> JsonSou
     paths = parse_paths(headers.jsonpaths, prefix) if headers.jsonpaths.strip() else []
     root = parse_path(headers.json_root, prefix) if headers.json_root else ()
     documents = Documents(
-        body, strip_outer_array=headers.strip_outer_array, prefix=prefix, keys=() if paths else plan.json_keys,
+        body, strip_outer_array=headers.strip_outer_array, prefix=prefix,
+        keys=[step.key for path in paths for step in path[1:]] if paths else plan.json_keys,
         root=root, exact=bool(paths) and (any(map(is_whole_row, paths)) or b"." in body),
     )  # fmt: skip
     return PathSource(documents, plan.names, paths) if paths else JsonSource(documents)
@@ -166,10 +167,18 @@ class _Reader:
         for name in references(where):
             column = self.plan.table.find(name)
             assert column is not None
-            stored = self.columns.get(column, [None] * self.source.count)
+            stored = self.columns.get(column)
+            if stored is None:
+                stored = [self._default(column)] * self.source.count
             columns[name] = [typed(column.type, value) for value in stored]
         chosen = values_of(where, columns, self.source.count, self.now)
         self.unselected = {p for p, value in enumerate(chosen) if not truth(value) and p not in self.bad}
+
+    def _default(self, column: Column) -> Any:
+        """What a column that the load leaves out will hold."""
+        if column.default_now:
+            return f"{self.now.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}"
+        return None if column.default is None else cast(column.type, column.default)
 
     def _sink(self) -> None:
         for column, values in self.columns.items():
@@ -230,7 +239,10 @@ class _Reader:
             operations = None if operations is None else [operations[position] for position in kept]
         if filtered:
             lines = [*((reason, row) for row, reason in rejected), *(self.bad[p] for p in sorted(self.bad))]
-            out.error_log = [f"Error: {reason}. Row: {row[:ERROR_LOG_ROW]}" for reason, row in lines[:ERROR_LOG_LINES]]
+            out.error_log = [
+                f"Error: {reason}. Row: {row[:ERROR_LOG_ROW]}".encode("utf-8", "replace").decode()
+                for reason, row in lines[:ERROR_LOG_LINES]
+            ]
         # Without a single 1 everything is an upsert; with one, anything but 0 deletes (memtable.cpp).
         if operations is not None and 1 in operations:
             out.deleted = [operation != 0 for operation in operations]

@@ -8,7 +8,8 @@ from typing import Any
 
 from dbmazz_sandbox.starrocks.catalog import Column
 from dbmazz_sandbox.starrocks.protocol import fields
-from dbmazz_sandbox.starrocks.protocol.coerce import coerce_column, text_of
+from dbmazz_sandbox.starrocks.protocol.coerce import text_of
+from dbmazz_sandbox.starrocks.protocol.coerce_columns import coerce_column
 from dbmazz_sandbox.starrocks.protocol.delimited import NULL, Fields
 from dbmazz_sandbox.starrocks.protocol.documents import Documents
 from dbmazz_sandbox.starrocks.protocol.jsonpath import BadPath, NotFound, Path, follow, is_whole_row

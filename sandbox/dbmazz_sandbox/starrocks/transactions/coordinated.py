@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import enum
 import re
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from dbmazz_sandbox.starrocks import opening
 from dbmazz_sandbox.starrocks.backends import BackendNode
@@ -19,52 +17,13 @@ from dbmazz_sandbox.starrocks.protocol.load import change_of
 from dbmazz_sandbox.starrocks.protocol.rows import LoadedRows
 from dbmazz_sandbox.starrocks.publishing import PUBLISH_TIMEOUT
 from dbmazz_sandbox.starrocks.stream_load import check_sink, pause
+from dbmazz_sandbox.starrocks.transactions.context import Context, Phase
 from dbmazz_sandbox.starrocks.transactions.operation import Operation
 from dbmazz_sandbox.starrocks.transactions.reply import Code, Counts, Failure
 from dbmazz_sandbox.starrocks.transactions.work import Rejected, TableWork
 
-CLEAN_INTERVAL_S = 30  # idle_transaction_timeout counts from here on
 COORDINATOR_DOWN = "coordinate BE is down"
 _UNSIGNED = re.compile(r"\d{1,10}", re.ASCII)
-
-
-class Phase(enum.StrEnum):
-    BEGUN = "begun"  # no load yet
-    LOADING = "loading"
-    ENDING = "ending"  # prepare, commit or rollback runs
-    GONE = "gone"
-
-
-PHASES = {
-    Phase.BEGUN: frozenset({Phase.LOADING, Phase.ENDING}),
-    Phase.LOADING: frozenset({Phase.LOADING, Phase.ENDING}),
-    Phase.ENDING: frozenset({Phase.GONE}),
-    Phase.GONE: frozenset(),
-}
-
-
-@dataclass(slots=True)
-class Context:
-    """One transaction as its BE knows it (StreamLoadContext). Times in Unix seconds; `idle` 0: no such timeout."""
-
-    transaction: Transaction
-    work: TableWork
-    idle: int
-    active: float
-    phase: Phase = Phase.BEGUN
-    busy: bool = False
-    counts: Counts = field(default_factory=Counts)
-    error_url: str = ""
-    started: float = field(default_factory=time.monotonic)
-
-    def move(self, phase: Phase) -> None:
-        if phase not in PHASES[self.phase]:
-            raise ValueError(f"transaction {self.transaction.ident} cannot go from {self.phase} to {phase}")
-        self.phase = phase
-
-    @property
-    def deadline(self) -> float:
-        return self.active + self.idle + CLEAN_INTERVAL_S if self.idle and not self.busy else 0.0
 
 
 class Coordinated:

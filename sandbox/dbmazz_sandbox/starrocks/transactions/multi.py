@@ -2,73 +2,25 @@
 
 from __future__ import annotations
 
-import enum
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from dbmazz_sandbox.starrocks import opening
 from dbmazz_sandbox.starrocks.backends import BackendNode
 from dbmazz_sandbox.starrocks.cluster import Cluster, utc_now
 from dbmazz_sandbox.starrocks.errors import LoadError
 from dbmazz_sandbox.starrocks.faults import Fault
-from dbmazz_sandbox.starrocks.labels import Source, State, Transaction
+from dbmazz_sandbox.starrocks.labels import Source, State
 from dbmazz_sandbox.starrocks.protocol.load import change_of
 from dbmazz_sandbox.starrocks.protocol.rows import LoadedRows
 from dbmazz_sandbox.starrocks.stream_load import check_sink, pause
 from dbmazz_sandbox.starrocks.transactions.operation import Parameters, Refused, general
 from dbmazz_sandbox.starrocks.transactions.reply import Code, Counts, Failure, frontend
+from dbmazz_sandbox.starrocks.transactions.task import Share, Task, TaskState
 from dbmazz_sandbox.starrocks.transactions.work import Rejected, TableWork
 
 KEEP_S = 259200  # stream_load_task_keep_max_second
-
-
-class TaskState(enum.StrEnum):
-    """StarRocks' own spelling: it shows in ExistingJobStatus."""
-
-    BEGIN = "BEGIN"
-    COMMITING = "COMMITING"
-    COMMITED = "COMMITED"
-    CANCELLED = "CANCELLED"
-
-
-TASKS = {
-    TaskState.BEGIN: frozenset({TaskState.COMMITING, TaskState.CANCELLED}),
-    TaskState.COMMITING: frozenset({TaskState.COMMITED, TaskState.CANCELLED}),
-    TaskState.COMMITED: frozenset(),
-    TaskState.CANCELLED: frozenset(),
-}
-
-
-@dataclass(slots=True)
-class Share:
-    """One table's part. `ident` is the number that messages name; `busy` while one of its loads runs."""
-
-    ident: int
-    node: BackendNode
-    work: TableWork
-    counts: Counts
-    busy: bool = False
-
-
-@dataclass(slots=True)
-class Task:
-    """`problem` is why it was cancelled; `ended` in Unix seconds."""
-
-    transaction: Transaction
-    state: TaskState = TaskState.BEGIN
-    shares: dict[str, Share] = field(default_factory=dict)
-    problem: str = ""
-    ended: float = 0.0
-
-    def move(self, state: TaskState) -> None:
-        if state not in TASKS[self.state]:
-            raise ValueError(f"transaction {self.transaction.ident} cannot go from {self.state} to {state}")
-        self.state = state
-
-    @property
-    def name(self) -> str:
-        return f"transaction {self.transaction.ident}, label is {self.transaction.label}"
+KEEP = 1000  # stream_load_task_keep_max_num
 
 
 class MultiTable:
@@ -283,9 +235,11 @@ class MultiTable:
 
     def expire_all(self, now: float) -> None:
         self._cluster.labels.expire_all(now)
+        surplus = sum(task.ended > 0 for task in self._tasks.values()) - KEEP
         for label, task in list(self._tasks.items()):
-            if task.ended and now - task.ended > KEEP_S:
+            if task.ended and (surplus > 0 or now - task.ended > KEEP_S):
                 del self._tasks[label]
+                surplus -= 1
             elif task.state is TaskState.BEGIN and not task.transaction.running:
                 self._cancel(task, task.transaction.reason or "timeout")
 
