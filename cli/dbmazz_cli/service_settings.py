@@ -30,6 +30,7 @@ READS: dict[str, tuple[str, ...]] = {
         "batch_bytes",
         "batch_interval_ms",
         "coalesce_max_ms",
+        "flush_interval_ms",
         "status_interval_s",
         "control_token",
         *_MEASURED,

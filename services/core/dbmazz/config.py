@@ -77,7 +77,7 @@ class Settings:
     )
     flush_interval_ms: int = setting(
         1_000,
-        "Age of a window at most, in milliseconds",
+        "Age of a window at most, in milliseconds; the same for reader and transformers, since the reader collects most of it",
         low=10,
         high=600_000,
         why="one version per second and table is what compaction keeps up with; lag stays under 5 s",
