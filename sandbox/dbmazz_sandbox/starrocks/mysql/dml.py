@@ -151,7 +151,7 @@ def _insert(session: StarRocksSession, node: exp.Insert, properties: dict[str, s
     mentioned = {column.name for column in columns}
     condition = condition_column(table, _merge_condition(properties), mentioned, partial=partial)
     translator = Translator(session)
-    sql = _source(translator, node.expression, len(columns))
+    sql = _source(translator, node.expression, columns)
 
     def work() -> tuple[Write, Batch, int] | None:
         rows = _fetch(translator, sql)
@@ -226,14 +226,30 @@ def _check_missing(table: Table, columns: list[Column], missing: list[Column], *
         raise SqlError.analysis("partial update on table with sort key must provide all sort key columns")
 
 
-def _source(translator: Translator, node: exp.Expression, width: int) -> str:
+_BYTES_OF = {"from_base64": "encode64", "unhex": "hex"}
+
+
+def _as_stored(column: Column, item: exp.Expression) -> exp.Expression:
+    """Texts of StarRocks may hold any bytes, those of the engine below may not: for a VARBINARY they are made as bytes."""
+    name = (item.name if isinstance(item, exp.Anonymous) else item.key).lower().replace("frombase64", "from_base64")
+    if column.type.kind is not Kind.VARBINARY or name not in _BYTES_OF:
+        return item.copy()
+    argument = item.expressions[0] if isinstance(item, exp.Anonymous) else item.this
+    return exp.Anonymous(this="to_binary", expressions=[argument.copy(), exp.Literal.string(_BYTES_OF[name])])
+
+
+def _source(translator: Translator, node: exp.Expression, columns: Sequence[Column]) -> str:
+    width = len(columns)
     if isinstance(node, exp.Values):
         for row in node.expressions:
             if len(row.expressions) != width:
                 raise _mismatch(width, len(row.expressions))
             if any(isinstance(item, exp.Column) for item in row.expressions):
                 raise SqlError.analysis("Column cannot be resolved in VALUES")
-        rows = (", ".join(translator.expression(item.copy()) for item in row.expressions) for row in node.expressions)
+        rows = (
+            ", ".join(translator.expression(_as_stored(*pair)) for pair in zip(columns, row.expressions, strict=True))
+            for row in node.expressions
+        )
         return "SELECT * FROM (VALUES " + ", ".join(f"({row})" for row in rows) + ")"
     if not isinstance(node, exp.Query):
         raise SqlError.not_emulated("this source of INSERT")
@@ -289,7 +305,7 @@ def _update(session: StarRocksSession, node: exp.Update) -> tuple[Table, Work]:
     if by_column and {c.name.lower() for c in changes} & {name.lower() for name in table.sort_key}:
         host = session.addresses()[0]
         raise SqlError(f"{host}: column mode partial update on table with sort key cannot update sort key column", 5609)
-    items = [exp.alias_(e.copy(), f"v{i}", quoted=True) for i, e in enumerate(changes.values())]
+    items = [exp.alias_(_as_stored(*pair), f"v{i}", quoted=True) for i, pair in enumerate(changes.items())]
     translator = Translator(session, table)
     sql = _rows_sql(translator, node, table, items, "update")
 
