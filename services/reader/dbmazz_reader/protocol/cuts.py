@@ -12,7 +12,8 @@ from dbmazz.relation import Relation
 from dbmazz.v1 import change_pb2, reader_pb2
 
 from dbmazz_reader.protocol.decoder import Decoder
-from dbmazz_reader.protocol.lanes import LaneBuilder
+from dbmazz_reader.protocol.kernel import Fields
+from dbmazz_reader.protocol.lanes import LaneBuilder, pack
 
 HEARTBEAT_LANE = 0
 
@@ -52,6 +53,10 @@ class Cutter:
                 self.safe_lsn = max(self.safe_lsn, decoder.committed_lsn)
             batches.append(self._place(response, lane.relation))
         return batches
+
+    def load(self, lane: LaneBuilder, fields: Fields) -> SealedBatch:
+        """Rows of a load, between two transactions; everything before them must have been cut."""
+        return self._place(pack(lane, fields), lane.relation)
 
     def truncate(self, lane: LaneBuilder, lsn: int) -> SealedBatch:
         """A barrier in one lane; everything before it must have been cut."""
