@@ -32,6 +32,8 @@ class LoadDriver:
         self.stored: dict | None = None
         self.windows: list[list[SealedBatch]] = []
         self.chunk_rows = rng.choice((1, 2, 3, 5, 100))
+        # How soon what could be injected is.
+        self.haste = rng.choice((1.0, 0.1))
         self.retakes = 0
         self.completing = 0
         self.overtaken = 0
@@ -189,7 +191,7 @@ class LoadDriver:
             self.chunks[number] = Chunk(RELATION, self.streamed.copy())
         elif chunk.state is ChunkState.RECORDING:
             self._read(number, chunk, part)
-        elif self.decoder.xid is None:
+        elif self.decoder.xid is None and self.rng.random() < self.haste:
             flush_lsn, end = self.flushed[number]
             if self.decoder.committed_lsn < flush_lsn and self.rng.random() < 0.9:
                 return

@@ -48,6 +48,9 @@ class SourceModel:
         self.committing: list[Transaction] = []
         self.wal: list[Transaction] = []
         self.serial = 0
+        # How soon a commit becomes visible, and how often tables are truncated.
+        self.eagerness = rng.choice((1.0, 0.2, 0.05))
+        self.truncating_often = rng.choice((0.02, 0.2))
 
     def value(self) -> bytes:
         self.serial += 1
@@ -151,7 +154,7 @@ class SourceModel:
             self.begin()
         elif dice < 0.6 and self.running:
             self.change(rng.choice(self.running))
-        elif dice < 0.62 and truncates and self.running:
+        elif dice < 0.6 + self.truncating_often and truncates and self.running:
             self.truncate(rng.choice(self.running))
         elif dice < 0.78 and self.running:
             transaction = rng.choice(self.running)
@@ -159,7 +162,7 @@ class SourceModel:
                 self.write_commit(transaction)
         elif dice < 0.81 and self.running:
             self.abort(rng.choice(self.running))
-        elif self.committing:
+        elif self.committing and rng.random() < self.eagerness:
             self.show(rng.choice(self.committing))
 
     def settle(self) -> None:

@@ -14,7 +14,7 @@ from tests.unit.reader.source_model import SourceModel
 from tests.unit.reader.target_model import Row, TargetModel
 
 ROUNDS = int(os.environ.get("DBMAZZ_SNAPSHOT_ROUNDS", "400"))
-STEPS = 220
+STEPS = 250
 
 
 def filled(rng: random.Random) -> SourceModel:
@@ -43,23 +43,23 @@ def run(seed: int, *, truncates: bool, restarts: bool, zombies: bool, drift: boo
     driver = LoadDriver(rng, source, target, zombies=zombies)
     middle = (source.keys[len(source.keys) // 2],)
     ranges = [KeyRange(None, middle), KeyRange(middle, None)] if rng.random() < 0.4 else None
-    busy = rng.choice((0.25, 0.45, 0.6))
+    busy, taking = rng.choice((0.1, 0.25, 0.4)), rng.choice((0.05, 0.2))
     for step in range(STEPS):
         dice = rng.random()
         if step == 15:
             driver.begin_load(ranges)
         if dice < busy:
             source.step(rng, truncates=truncates)
-        elif dice < busy + 0.15:
+        elif dice < busy + 0.25:
             driver.deliver()
-        elif dice < busy + 0.18:
+        elif dice < busy + 0.3:
             # Within a transaction, late duplicates are guarded by the LSNs of changes; those from before the load are raised to
             # one version, so then only their order guards them (docs/guarantees.md).
             if not zombies or driver.decoder.xid is None:
                 driver.cut()
-        elif dice < busy + 0.25:
+        elif dice < busy + 0.3 + taking:
             driver.take()
-        elif dice < busy + 0.258 and restarts:
+        elif dice < busy + 0.31 + taking and restarts:
             driver.restart()
             if step >= 15 and driver.stored["state"] is not LoadState.DONE:
                 driver.begin_load()
