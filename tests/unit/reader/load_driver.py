@@ -6,12 +6,12 @@ import random
 import struct
 from collections import deque
 
+from dbmazz.v1 import change_pb2
 from dbmazz_reader.protocol.chunk import Chunk, ChunkState, Snapshot, StreamedTransactions, load_version
 from dbmazz_reader.protocol.cuts import Cutter, SealedBatch
 from dbmazz_reader.protocol.decoder import Decoder, TruncateSeen
 from dbmazz_reader.protocol.lanes import LaneBuilder
 from dbmazz_reader.protocol.load import KeyRange, Load, LoadState
-from dbmazz.v1 import change_pb2
 
 from tests.unit.reader import pgoutput_messages as write
 from tests.unit.reader.source_model import OID, SourceModel, copy_text

@@ -199,9 +199,7 @@ class Chunk:
         version = load_version(min(self.snapshot.lsn, committed_lsn))
         if self.truncated:
             return Merged([], version, 0, 0, self.rows.row_count)
-        batches, *counts = kernel.merge(
-            self.rows, self._changes, version, self.snapshot.time, row_limit, byte_limit
-        )
+        batches, *counts = kernel.merge(self.rows, self._changes, version, self.snapshot.time, row_limit, byte_limit)
         return Merged(batches, version, *counts)
 
     def _take(self, batch: change_pb2.ChangeBatch) -> None:

@@ -76,10 +76,14 @@ def boundary_statement(relation: Relation, source: Source, percent: float, count
     key = key_of(relation)
     where = f" WHERE ({source.row_filter})" if source.row_filter else ""
     return (
-        f"SELECT {key} FROM (SELECT {key}, row_number() OVER (ORDER BY {key}) AS n, count(*) OVER () AS total"
-        f" FROM {source.item} TABLESAMPLE SYSTEM ({percent:.6f}) REPEATABLE (1){where}) AS s (%s, n, total)"
-        f" WHERE n %% greatest(total / {count}, 1) = 0 AND n < total ORDER BY {key} LIMIT {count - 1}"
-    ).replace("%s", key).replace("%%", "%")
+        (
+            f"SELECT {key} FROM (SELECT {key}, row_number() OVER (ORDER BY {key}) AS n, count(*) OVER () AS total"
+            f" FROM {source.item} TABLESAMPLE SYSTEM ({percent:.6f}) REPEATABLE (1){where}) AS s (%s, n, total)"
+            f" WHERE n %% greatest(total / {count}, 1) = 0 AND n < total ORDER BY {key} LIMIT {count - 1}"
+        )
+        .replace("%s", key)
+        .replace("%%", "%")
+    )
 
 
 def _compared(key: str, operator: bytes, than: Sequence[bytes] | Key, source: Source) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import pairwise
 
 Key = tuple[bytes, ...]
 
@@ -127,7 +128,7 @@ class Load:
     def split(self, boundaries: Iterable[Key]) -> None:
         """Ranges between these keys, which ascend in the order of the key."""
         edges: list[Key | None] = [None, *boundaries, None]
-        self.ranges = [KeyRange(after, up_to) for after, up_to in zip(edges, edges[1:], strict=False)]
+        self.ranges = [KeyRange(after, up_to) for after, up_to in pairwise(edges)]
 
     def acknowledge(self, first_open: int | None) -> bool:
         """All batches of the lane before `first_open` are durable; True when there is something to store."""
