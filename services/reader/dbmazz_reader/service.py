@@ -192,14 +192,21 @@ def _name(table: ReplicatedTable) -> TableName:
     return TableName(relation.qualified_name, target_table_name(relation.schema, relation.name))
 
 
+def _state(table: ReplicatedTable) -> reader_pb2.TableState:
+    if table.loading:
+        return reader_pb2.TABLE_STATE_LOADING
+    if table.preexisting_rows:
+        return reader_pb2.TABLE_STATE_STREAMING_WITHOUT_SNAPSHOT
+    return reader_pb2.TABLE_STATE_STREAMING
+
+
 def _table(table: ReplicatedTable, streaming: Streaming, *, with_columns: bool) -> reader_pb2.ReplicatedTable:
     generation, transformer = streaming.feed.holder(table.lane)
     source, target = _name(table)
-    unread = reader_pb2.TABLE_STATE_STREAMING_WITHOUT_SNAPSHOT
     return reader_pb2.ReplicatedTable(
         name=source,
         target_table=target,
-        state=unread if table.preexisting_rows else reader_pb2.TABLE_STATE_STREAMING,
+        state=_state(table),
         relation=relation_to_proto(table.relation if with_columns else replace(table.relation, columns=())),
         lane=table.lane,
         generation=generation,
@@ -207,5 +214,5 @@ def _table(table: ReplicatedTable, streaming: Streaming, *, with_columns: bool) 
         row_count=table.row_count,
         preexisting_row_estimate=table.preexisting_rows,
         warning=table.warning,
-        key_columns=[table.relation.columns[index].name for index in table.relation.key_indices],
+        key_columns=table.key_columns,
     )

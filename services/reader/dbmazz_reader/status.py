@@ -10,6 +10,7 @@ from dbmazz_reader.inspection import Inspection
 from dbmazz_reader.postgres.catalogue import SlotHealth
 from dbmazz_reader.protocol.states import SessionState
 from dbmazz_reader.receiving import Receiver
+from dbmazz_reader.snapshot.loads import Loads
 
 
 @dataclass(slots=True)
@@ -19,6 +20,7 @@ class Streaming:
     feed: Feed
     receiver: Receiver
     confirmation: Confirmation
+    loads: Loads
 
     @property
     def left_batches(self) -> int:

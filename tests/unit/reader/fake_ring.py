@@ -40,6 +40,8 @@ class FakeCheckpoint(checkpoint_pb2_grpc.CheckpointServiceServicer):
         self.epoch = 1000
         self.fenced = False
         self.unread: list[checkpoint_pb2.UnreadTable] = []
+        self.streamed: list[int] = []
+        self.loads: dict[int, checkpoint_pb2.TableLoad] = {}
         self._moved = asyncio.Condition()
 
     async def confirm(self, lsn: int, batch_id: int = 0) -> None:
@@ -57,7 +59,18 @@ class FakeCheckpoint(checkpoint_pb2_grpc.CheckpointServiceServicer):
     async def GetCheckpoint(self, request, context):
         if self.stored is None:
             await abort(context, grpc.StatusCode.NOT_FOUND, NOT_FOUND, "nothing stored")
-        return checkpoint_pb2.GetCheckpointResponse(checkpoint=self.stored, confirmed_lsn=self.confirmed_lsn)
+        return checkpoint_pb2.GetCheckpointResponse(
+            checkpoint=self.stored, confirmed_lsn=self.confirmed_lsn, streamed_tables=self.streamed
+        )
+
+    async def ListTableLoads(self, request, context):
+        return checkpoint_pb2.ListTableLoadsResponse(loads=self.loads.values())
+
+    async def StoreTableLoad(self, request, context):
+        self.loads[request.load.relation_id] = request.load
+        if request.load.state == checkpoint_pb2.TABLE_LOAD_STATE_DONE:
+            self.unread = [table for table in self.unread if table.relation_id != request.load.relation_id]
+        return checkpoint_pb2.StoreTableLoadResponse()
 
     async def BeginEpoch(self, request, context):
         self.epoch += 1
@@ -72,6 +85,7 @@ class FakeCheckpoint(checkpoint_pb2_grpc.CheckpointServiceServicer):
             timeline=request.timeline,
         )
         self.unread.extend(request.unread_tables)
+        self.streamed = list(request.streamed_tables)
         return checkpoint_pb2.BeginEpochResponse(
             epoch=self.epoch, confirmed_lsn=self.confirmed_lsn, unread_tables=self.unread
         )

@@ -94,6 +94,11 @@ class Catalogue:
         ((xmax, running),) = await self.rows(queries.SNAPSHOT, "looking at running transactions")
         return int(xmax), frozenset(map(int, running))
 
+    async def flush_lsn(self) -> int:
+        """How far the WAL is flushed."""
+        ((lsn,),) = await self.rows("SELECT pg_current_wal_flush_lsn()::text", "asking for the end of the WAL")
+        return Lsn.parse(lsn)
+
     async def system_identifier(self) -> str:
         """Of the cluster, in decimal, as IDENTIFY_SYSTEM gives it."""
         statement = "SELECT system_identifier FROM pg_control_system()"
@@ -158,6 +163,13 @@ class Catalogue:
         """True when there is a publication of this name in the database."""
         doing = "looking for the publication"
         return bool(await self.rows("SELECT 1 FROM pg_publication WHERE pubname = %(name)s", doing, name=name))
+
+    async def publishes_all(self, name: str) -> bool:
+        """True for a publication FOR ALL TABLES: a table is in it from its beginning."""
+        found = await self.rows(
+            "SELECT puballtables FROM pg_publication WHERE pubname = %(name)s", "looking at the publication", name=name
+        )
+        return bool(found and found[0][0])
 
     async def user_tables(self) -> list[UserTable]:
         """All tables that could be replicated, by name."""

@@ -29,6 +29,8 @@ class SealedBatch:
     batch: change_pb2.ChangeBatch
     size: int
     response: reader_pb2.StreamChangesResponse | None = None
+    # Its rows are those of a load.
+    loaded: bool = False
 
     @property
     def first_commit_time(self) -> int:
@@ -56,7 +58,9 @@ class Cutter:
 
     def load(self, lane: LaneBuilder, fields: Fields) -> SealedBatch:
         """Rows of a load, between two transactions; everything before them must have been cut."""
-        return self._place(pack(lane, fields), lane.relation)
+        sealed = self._place(pack(lane, fields), lane.relation)
+        sealed.loaded = True
+        return sealed
 
     def truncate(self, lane: LaneBuilder, lsn: int) -> SealedBatch:
         """A barrier in one lane; everything before it must have been cut."""
