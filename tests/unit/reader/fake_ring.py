@@ -27,6 +27,7 @@ OPERATIONS = {
     types_pb2.OPERATION_INSERT: "insert",
     types_pb2.OPERATION_UPDATE: "update",
     types_pb2.OPERATION_DELETE: "delete",
+    types_pb2.OPERATION_READ: "read",
 }
 
 
@@ -293,6 +294,7 @@ class FakeRing:
 async def fake_ring(source_url: str, **settings: object) -> AsyncIterator[FakeRing]:
     """A ring around one source database; the reader starts when told to."""
     values = {"source_url": source_url, "listen": "127.0.0.1:0", "batch_interval_ms": 10, "status_interval_s": 0.2}
+    values["do_snapshot"] = False  # these tests are about the stream
     async with asyncio.TaskGroup() as group:
         ring = FakeRing(Settings().replace(**{**values, **settings}), group)
         await ring.start_checkpoint()
