@@ -85,7 +85,7 @@ async def test_what_becomes_visible_between_reading_and_loading(
 ) -> None:
     """Commits wait again and again while a load runs: newer images win, and take what they lack from the chunks."""
     rng = random.Random(seed)
-    settings = {**sandbox.settings("between"), "SNAPSHOT_CHUNK_SIZE": "10", "TOAST_READBACK": "false"}
+    settings = {**sandbox.settings("between"), "SNAPSHOT_CHUNK_SIZE": "5", "TOAST_READBACK": "false"}
     ring = Ring(lonely_server.url, settings, tmp_path, name="between")
     connect = psycopg.AsyncConnection.connect
     async with await connect(lonely_server.url, autocommit=True) as admin:
@@ -93,8 +93,10 @@ async def test_what_becomes_visible_between_reading_and_loading(
             await admin.execute("CREATE TABLE t (id int PRIMARY KEY, n int, big text)")
             for key in range(ROWS):
                 await admin.execute("INSERT INTO t VALUES (%s, 0, %s)", [key, rng.randbytes(6_000).hex()])
+            ring.start()
+            await ring.streaming()
             async with standby_that_does_not_answer(admin), asyncio.TaskGroup() as group:
-                ring.start()
+                await ring.snapshot("public.t")
                 for number in range(12):
                     group.create_task(one_update(lonely_server.url, random.Random(seed + number), number))
                 for _ in range(30):
