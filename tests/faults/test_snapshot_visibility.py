@@ -112,6 +112,8 @@ async def test_what_becomes_visible_between_reading_and_loading(
             await ring.caught_up()
             await ring.assert_equal("public.t")
             assert (await ring.reader_status()).unchanged_toast_count > 0
+            load = (await ring.tables())["public.t"].load
+            assert load.retake_count + load.overtaken_row_count > 0
         finally:
             await ring.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import structlog
 from dbmazz.backoff import Backoff
@@ -60,6 +60,8 @@ class Receiver:
         self.warnings: dict[int, str] = {}
         # Whoever loads rows beside the stream, by lane.
         self.watches: dict[int, LaneWatch] = {}
+        # Told of a table that the stream has for the first time: its rows from before are in no batch.
+        self.on_joined: Callable[[ReplicatedTable], None] = lambda table: None
         # Held while what was received is taken in: what comes between has it.
         self.turn = asyncio.Lock()
         # Set whenever something was taken in.
@@ -222,6 +224,7 @@ class Receiver:
             self.decoder.bind(message.relation_id, None)
             return
         types = await self._catalogue.types(column.type_oid for column in message.columns)
+        joined = self.tables.get(message.relation_id) is None
         try:
             table, changed = self.tables.described(message, found[0] if found else None, types)
         except SourceError as error:
@@ -236,3 +239,5 @@ class Receiver:
             log.info("relation_changed", table=table.relation.qualified_name, version=table.relation.schema_version)
             self._send([self.cutter.schema(table.lane, table.relation)])
         self.decoder.bind(message.relation_id, table.builder)
+        if joined:
+            self.on_joined(table)

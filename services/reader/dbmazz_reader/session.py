@@ -195,9 +195,18 @@ class Session:
         )
         receiver.server_lsn = max(receiver.server_lsn, server.wal_end)
         loads = Loads(
-            settings, self._checkpoint, self._catalogue, receiver, feed, confirmation, self._gate, server.wal_end
+            settings,
+            self._checkpoint,
+            self._catalogue,
+            receiver,
+            feed,
+            confirmation,
+            self._gate,
+            server.wal_end,
+            self._status.reshaped,
         )
         loads.take_up(await self._checkpoint.loads(), self._status.preexisting, seeded)
+        receiver.on_joined = loads.join
         receiver.seed(seeded)
         for table in seeded:
             if table.warning:

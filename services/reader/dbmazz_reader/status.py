@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dbmazz.relation import Relation
+
 from dbmazz_reader.confirming import Confirmation
 from dbmazz_reader.feed import Feed
 from dbmazz_reader.inspection import Inspection
@@ -58,6 +60,8 @@ class Status:
     # read those rows. As the checkpoint has stored them.
     preexisting: dict[int, int] = field(default_factory=dict)
     inspection: Inspection = field(default_factory=Inspection)
+    # Relations, with their columns, that a session has ended for because the table has others by now.
+    reshaped: set[Relation] = field(default_factory=set)
 
     @property
     def feed(self) -> Feed | None:

@@ -59,7 +59,7 @@ def session(settings: Settings) -> Streaming:
     receiver._send(receiver.cutter.cut(decoder))
     receiver.received_lsn, receiver.server_lsn = 2050, 3000
     feed.connect("one")
-    loads = Loads(settings, None, None, receiver, feed, confirmation, Gate(), 0)
+    loads = Loads(settings, None, None, receiver, feed, confirmation, Gate(), 0, set())
     return Streaming(feed, receiver, confirmation, loads)
 
 

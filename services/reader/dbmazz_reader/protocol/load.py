@@ -100,6 +100,7 @@ class Load:
     # Chunks of this process, and those of them that had to be taken again.
     chunk_count: int = 0
     retake_count: int = 0
+    overtaken_count: int = 0
     closing_batch: int = 0
     # Of the time and the rows since this process works on it.
     resumed_at: float = 0.0

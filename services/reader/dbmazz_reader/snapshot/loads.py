@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import structlog
 from dbmazz.config import Settings
+from dbmazz.relation import Relation
 
 from dbmazz_reader.checkpointing import CheckpointClient
 from dbmazz_reader.confirming import Confirmation
@@ -42,6 +43,7 @@ class Loads:
         confirmation: Confirmation,
         gate: Gate,
         wal_end: int,
+        reshaped: set[Relation],
     ) -> None:
         self.by_relation: dict[int, TableLoad] = {}
         # Set while there is nothing to load.
@@ -51,7 +53,7 @@ class Loads:
         self._checkpoint = checkpoint
         self._feed = feed
         self._surroundings = Surroundings(
-            settings, catalogue, receiver, feed, confirmation, gate, wal_end, Budget(settings.snapshot_bytes)
+            settings, catalogue, receiver, feed, confirmation, gate, wal_end, Budget(settings.snapshot_bytes), reshaped
         )
         # Tables that wait for a worker.
         self._waiting: deque[TableLoad] = deque()
@@ -101,6 +103,13 @@ class Loads:
                 self._add(load)
             asked.append(self.by_relation[relation.relation_id])
         return asked
+
+    def join(self, table: ReplicatedTable) -> None:
+        """A table that is new in the stream, or was dropped and made again: its rows from before are read, too."""
+        relation = table.relation
+        if self._settings.do_snapshot and relation.relation_id not in self.by_relation:
+            log.info("table_joined", table=relation.qualified_name)
+            self._add(Load(relation.relation_id, relation.qualified_name, table.key_columns))
 
     async def run(self) -> None:
         """Works until cancelled."""

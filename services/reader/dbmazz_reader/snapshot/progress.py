@@ -32,6 +32,7 @@ def progress(table: TableLoad, *, paused: bool) -> reader_pb2.SnapshotProgress |
         on_demand=load.on_demand,
         chunk_count=load.chunk_count,
         retake_count=load.retake_count,
+        overtaken_row_count=load.overtaken_count,
     )
     if load.begun_at:
         shown.begin_time.FromMicroseconds(int(load.begun_at * 1e6))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import structlog
 from dbmazz.config import Settings
 from dbmazz.lsn import Lsn
+from dbmazz.relation import Relation
 
 from dbmazz_reader.confirming import Confirmation
 from dbmazz_reader.feed import Feed
@@ -40,6 +41,8 @@ class Surroundings:
     gate: Gate
     wal_end: int
     budget: Budget
+    # Of the process: see Status.
+    reshaped: set[Relation]
 
 
 class TableLoad:

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import structlog
 from dbmazz.backoff import Backoff
-from dbmazz.errors import SourceError
+from dbmazz.errors import SourceError, SourceUnavailable
 
 from dbmazz_reader.postgres.copying import ChunkReader, ChunkTooLarge
+from dbmazz_reader.postgres.errors import SourceMoved
 from dbmazz_reader.postgres.load_source import load_source, writers
 from dbmazz_reader.protocol.chunk import Chunk, load_version
 from dbmazz_reader.protocol.chunk_query import chunk_statement
@@ -71,12 +73,33 @@ class Worker:
         except ChunkTooLarge as error:
             table.chunk_rows = max(table.chunk_rows // 2, 1)
             log.info("chunk_too_large", table=table.load.table, rows=table.chunk_rows, reason=error.message)
+        except SourceMoved as error:
+            await self._reader.rollback()
+            table.trouble(str(error))
+            pause = SOON_S
+            await self._reshaped(table, error)
         except SourceError as error:
             await self._reader.close()
             table.trouble(str(error))
             pause = SOON_S if getattr(error, "retriable", False) else LATER_S
         finally:
             table.release(number, pause)
+
+    async def _reshaped(self, table: TableLoad, error: SourceMoved) -> None:
+        """The table has other columns than the stream's rows had last, or is gone.
+
+        The stream describes them with the next row. When there is none, a new session begins with what the catalogue has; once,
+        for the same columns.
+        """
+        replicated = table.table
+        if replicated is None:
+            return
+        relation = replicated.relation
+        await self._passed(await self._around.catalogue.flush_lsn(), PASS_S)
+        last = replace(relation, schema_version=0)
+        if table.table is not None and table.table.relation is relation and last not in self._around.reshaped:
+            self._around.reshaped.add(last)
+            raise SourceUnavailable(error.message, "A new session begins with the columns as they are now")
 
     # Preparing
 
@@ -200,6 +223,7 @@ class Worker:
                 return None
             sealed = receiver.load(replicated, merged.batches, merged.version)
             size, last = sum(batch.size for batch in sealed), sealed[-1].batch_id if sealed else 0
+            table.load.overtaken_count += merged.completing + merged.overtaken
             table.load.end_lsn = max(table.load.end_lsn, merged.version)
             part.inject(last, chunk.rows.last_key(), end=end)
             self._around.budget.take(size)
