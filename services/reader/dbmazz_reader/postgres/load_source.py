@@ -13,7 +13,10 @@ from dbmazz_reader.protocol.chunk_query import Source
 # rowfilter appeared in PostgreSQL 15.
 _TABLE = """
 SELECT c.relkind, {row_filter},
-       CASE WHEN reltuples >= 0 THEN reltuples ELSE -1 END::bigint
+       (SELECT sum(CASE WHEN l.reltuples > 0 THEN l.reltuples
+                        ELSE pg_relation_size(l.oid) / current_setting('block_size')::int END)::bigint
+          FROM (SELECT c.oid AS leaf UNION SELECT relid FROM pg_partition_tree(c.oid)) t
+          JOIN pg_class l ON l.oid = t.leaf AND l.relkind = 'r')
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_publication_tables p
     ON p.pubname = %(publication)s AND p.schemaname = n.nspname AND p.tablename = c.relname
@@ -52,7 +55,7 @@ async def load_source(catalogue: Catalogue, publication: str, relation: Relation
     found = await catalogue.rows(statement, doing, publication=publication, relation=relation_id)
     if not found:
         raise SourceMoved(f"table {name} is gone")
-    kind, row_filter, _ = found[0]
+    kind, row_filter, row_estimate = found[0]
     types = {
         column: (schema, name) for column, schema, name in await catalogue.rows(_KEY_TYPES, doing, relation=relation_id)
     }
@@ -64,6 +67,7 @@ async def load_source(catalogue: Catalogue, publication: str, relation: Relation
         only=kind == "r",
         key_types=tuple(f"{quote(types[key][0])}.{quote(types[key][1])}" for key in keys),
         row_filter=row_filter or "",
+        row_estimate=int(row_estimate or 0),
     )
 
 

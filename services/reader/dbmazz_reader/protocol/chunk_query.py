@@ -17,12 +17,13 @@ from dbmazz_reader.protocol.load import Key, KeyRange
 @dataclass(frozen=True, slots=True)
 class Source:
     """What to read a table from: its quoted name, with ONLY where children are tables of their own; the quoted types of its
-    key columns; and the publication's row filter, "" when there is none."""
+    key columns; the publication's row filter, "" when there is none; and about how many rows it has."""
 
     table: str
     only: bool
     key_types: tuple[str, ...]
     row_filter: str = ""
+    row_estimate: int = 0
 
     @property
     def item(self) -> str:
@@ -72,17 +73,14 @@ def shape_statement(relation: Relation, source: Source) -> str:
 
 
 def boundary_statement(relation: Relation, source: Source, percent: float, count: int) -> str:
-    """Keys that cut the table into about `count` ranges alike in size, from a sample of its pages."""
+    """Keys that cut the table into at most `count` ranges alike in size, from a sample of its pages."""
     key = key_of(relation)
     where = f" WHERE ({source.row_filter})" if source.row_filter else ""
+    sample = f"{source.item} TABLESAMPLE SYSTEM ({percent:.6f}) REPEATABLE (1){where}"
     return (
-        (
-            f"SELECT {key} FROM (SELECT {key}, row_number() OVER (ORDER BY {key}) AS n, count(*) OVER () AS total"
-            f" FROM {source.item} TABLESAMPLE SYSTEM ({percent:.6f}) REPEATABLE (1){where}) AS s (%s, n, total)"
-            f" WHERE n %% greatest(total / {count}, 1) = 0 AND n < total ORDER BY {key} LIMIT {count - 1}"
-        )
-        .replace("%s", key)
-        .replace("%%", "%")
+        f'SELECT {key} FROM (SELECT {key}, row_number() OVER (ORDER BY {key}) AS "dbmazz n", count(*) OVER () AS "dbmazz all"'
+        f' FROM {sample}) AS s WHERE "dbmazz n" % greatest(("dbmazz all" + {count - 1}) / {count}, 1) = 0'
+        f' AND "dbmazz n" < "dbmazz all" ORDER BY {key} LIMIT {count - 1}'
     )
 
 

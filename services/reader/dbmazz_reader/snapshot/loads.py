@@ -99,7 +99,6 @@ class Loads:
             known = self.by_relation.get(relation.relation_id)
             if known is None or not known.load.active:
                 load = Load(relation.relation_id, relation.qualified_name, table.key_columns, on_demand=True)
-                load.row_estimate = table.table.row_estimate
                 self._add(load)
             asked.append(self.by_relation[relation.relation_id])
         return asked

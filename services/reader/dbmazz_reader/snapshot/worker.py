@@ -122,6 +122,7 @@ class Worker:
         await self._no_doubt(table)
         if not load.ranges:
             load.ranges = [KeyRange()]
+            load.row_estimate = source.row_estimate
             await self._split(table, replicated, source)
         await table.store(load)
         load.resumed_at, load.resumed_rows = time.monotonic(), load.row_count
