@@ -20,6 +20,7 @@ from dbmazz_reader.confirming import Confirmation
 from dbmazz_reader.feed import Feed
 from dbmazz_reader.pausing import Gate
 from dbmazz_reader.postgres.catalogue import Catalogue, SlotHealth
+from dbmazz_reader.postgres.copying import LOCK_MS
 from dbmazz_reader.postgres.setup import Prepared, prepare
 from dbmazz_reader.postgres.stream import ReplicationStream
 from dbmazz_reader.protocol import resume
@@ -61,6 +62,7 @@ class Session:
         self._checkpoint = checkpoint
         self._status = status
         self._catalogue = Catalogue(settings.source_url)
+        self._load_catalogue = Catalogue(settings.source_url, LOCK_MS)
 
     def finish(self, drain_s: float = DRAIN_S) -> None:
         """Reads no more, waits for what was read for up to `drain_s` seconds, and ends."""
@@ -88,6 +90,7 @@ class Session:
             if stream is not None:
                 await stream.close()
             await self._catalogue.close()
+            await self._load_catalogue.close()
 
     async def _same_server(self) -> None:
         """Nothing is made on a server that the slot's checkpoint does not belong to."""
@@ -194,10 +197,12 @@ class Session:
             gate=self._gate,
         )
         receiver.server_lsn = max(receiver.server_lsn, server.wal_end)
+        # Questions about a table that is locked must not hold up those of the stream.
+        self._load_catalogue.major = self._catalogue.major
         loads = Loads(
             settings,
             self._checkpoint,
-            self._catalogue,
+            self._load_catalogue,
             receiver,
             feed,
             confirmation,

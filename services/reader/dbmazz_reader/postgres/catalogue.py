@@ -76,10 +76,14 @@ AnyTable = TypeVar("AnyTable", Table, UserTable)
 
 
 class Catalogue:
-    """One connection for questions, dialled when first needed and again when it broke."""
+    """One connection for questions, dialled when first needed and again when it broke.
 
-    def __init__(self, source_url: str) -> None:
+    A question that meets a lock waits for at most `lock_timeout_ms` (0: as long as the server says).
+    """
+
+    def __init__(self, source_url: str, lock_timeout_ms: int = 0) -> None:
         self._source_url = source_url
+        self._lock_timeout_ms = lock_timeout_ms
         self._connection: psycopg.AsyncConnection | None = None
         self._dialling = asyncio.Lock()
         self.major = 0
@@ -150,6 +154,8 @@ class Catalogue:
             fresh = self._connection is None or self._connection.closed
             if fresh:
                 self._connection = await connect(self._source_url)
+                if self._lock_timeout_ms:
+                    await self._connection.execute(f"SET lock_timeout = {self._lock_timeout_ms}")
             return self._connection, fresh
 
     async def server(self) -> ServerInfo:

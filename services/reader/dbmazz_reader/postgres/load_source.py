@@ -10,17 +10,21 @@ from dbmazz_reader.postgres.errors import SourceMoved
 from dbmazz_reader.postgres.names import quote, quote_table
 from dbmazz_reader.protocol.chunk_query import Source
 
-# rowfilter appeared in PostgreSQL 15.
+# Neither pg_relation_size() nor pg_publication_tables: they wait for who has a table locked, the view for any. A table that
+# is published with its schema, too, has no row filter. Row filters appeared in PostgreSQL 15.
 _TABLE = """
 SELECT c.relkind, {row_filter},
-       (SELECT sum(CASE WHEN l.reltuples > 0 THEN l.reltuples
-                        ELSE pg_relation_size(l.oid) / current_setting('block_size')::int END)::bigint
+       (SELECT sum(greatest(l.reltuples, l.relpages))::bigint
           FROM (SELECT c.oid AS leaf UNION SELECT relid FROM pg_partition_tree(c.oid)) t
           JOIN pg_class l ON l.oid = t.leaf AND l.relkind = 'r')
-  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  LEFT JOIN pg_publication_tables p
-    ON p.pubname = %(publication)s AND p.schemaname = n.nspname AND p.tablename = c.relname
- WHERE c.oid = %(relation)s
+  FROM pg_class c
+ WHERE c.oid = %(relation)s AND %(publication)s::text IS NOT NULL
+"""
+_ROW_FILTER = """
+(SELECT pg_get_expr(r.prqual, r.prrelid)
+   FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+  WHERE p.pubname = %(publication)s AND r.prrelid = c.oid AND r.prqual IS NOT NULL
+    AND NOT EXISTS (SELECT FROM pg_publication_namespace n WHERE n.pnpubid = p.oid AND n.pnnspid = c.relnamespace))
 """
 _KEY_TYPES = """
 SELECT a.attname, n.nspname, t.typname
@@ -50,7 +54,7 @@ async def load_source(catalogue: Catalogue, publication: str, relation: Relation
     doing = f"looking at {name}"
     if (await catalogue.rows("SELECT pg_is_in_recovery()", doing))[0][0]:
         raise SourceError(f"{name} cannot be loaded from a standby", "Let SOURCE_URL lead to the primary")
-    statement = _TABLE.format(row_filter="p.rowfilter" if catalogue.major >= 15 else "NULL")
+    statement = _TABLE.format(row_filter=_ROW_FILTER if catalogue.major >= 15 else "NULL")
     relation_id = relation.relation_id
     found = await catalogue.rows(statement, doing, publication=publication, relation=relation_id)
     if not found:

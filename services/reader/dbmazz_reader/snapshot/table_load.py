@@ -25,8 +25,8 @@ from dbmazz_reader.tables import ReplicatedTable
 
 log = structlog.get_logger("dbmazz.reader")
 
-# Stands for the number of a range: the table is to be prepared first.
-PREPARE = -1
+# Stand for the number of a range: the table is to be prepared first, or all its rows are in the lane.
+PREPARE, CLOSE = -1, -2
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class TableLoad:
     # Work
 
     def claim(self, now: float) -> int | None:
-        """The number of a range to work on, PREPARE to prepare the table; None when there is nothing to do now."""
-        if now < self._not_before or PREPARE in self._claimed:
+        """The number of a range to work on, or PREPARE, or CLOSE; None when there is nothing to do now."""
+        if now < self._not_before or PREPARE in self._claimed or CLOSE in self._claimed:
             return None
         if self.source is None:
             self._claimed.add(PREPARE)
@@ -78,6 +78,9 @@ class TableLoad:
             if number not in self._claimed and not part.exhausted:
                 self._claimed.add(number)
                 return number
+        if self.load.exhausted and not self._claimed and self.load.state is LoadState.CHUNKING:
+            self._claimed.add(CLOSE)
+            return CLOSE
         return None
 
     def release(self, number: int, retry_in_s: float = 0.0) -> None:
@@ -109,6 +112,9 @@ class TableLoad:
         self._end()
 
     def _end(self) -> None:
+        watches = self._surroundings.receiver.watches
+        for lane in [lane for lane, watch in watches.items() if watch is self.watch]:
+            del watches[lane]
         for _, size, _ in self._in_flight:
             self._surroundings.budget.give_back(size)
         self._in_flight.clear()
@@ -139,7 +145,6 @@ class TableLoad:
         await self.store(load)
         # From now on the target has every row that a partial image may belong to.
         table.loaded()
-        self._surroundings.receiver.watches.pop(table.lane, None)
         self._end()
         log.info(
             "table_loaded",

@@ -18,7 +18,7 @@ from dbmazz_reader.postgres.load_source import load_source, writers
 from dbmazz_reader.protocol.chunk import Chunk, load_version
 from dbmazz_reader.protocol.chunk_query import chunk_statement
 from dbmazz_reader.protocol.load import KeyRange, LoadState
-from dbmazz_reader.snapshot.table_load import PREPARE, Surroundings, TableLoad
+from dbmazz_reader.snapshot.table_load import CLOSE, PREPARE, Surroundings, TableLoad
 from dbmazz_reader.tables import ReplicatedTable
 
 log = structlog.get_logger("dbmazz.reader")
@@ -64,6 +64,8 @@ class Worker:
         try:
             if number == PREPARE:
                 await self._prepare(table)
+            elif number == CLOSE:
+                await self._close(table)
             else:
                 await self._read(table, table.load.ranges[number])
         except Moved:
@@ -122,7 +124,7 @@ class Worker:
         await self._no_doubt(table)
         if not load.ranges:
             load.ranges = [KeyRange()]
-            load.row_estimate = source.row_estimate
+            load.row_estimate = source.row_estimate or load.row_estimate
             await self._split(table, replicated, source)
         await table.store(load)
         load.resumed_at, load.resumed_rows = time.monotonic(), load.row_count
@@ -168,7 +170,6 @@ class Worker:
             else:
                 table.load.retake_count += 1
                 await asyncio.sleep(backoff.next_delay())
-        await self._close(table)
 
     async def _chunk(self, table: TableLoad, part: KeyRange) -> bool:
         """One chunk, from recording to injection; False when it must be taken again."""
@@ -206,7 +207,11 @@ class Worker:
         rows = self._reader.copy(statement, f"reading {table.load.table}")
         async with contextlib.aclosing(rows) as pieces:
             async for frames in pieces:
-                chunk.rows.take(frames)
+                try:
+                    chunk.rows.take(frames)
+                except ValueError as error:
+                    await self._reader.close()
+                    raise SourceError(f"reading {table.load.table}: {error}") from None
                 if chunk.rows.byte_count > self._chunk_bytes and chunk.rows.row_count < table.chunk_rows:
                     await self._reader.close()
                     table.chunk_rows = max(chunk.rows.row_count, 1)
@@ -232,13 +237,9 @@ class Worker:
         return size
 
     async def _close(self, table: TableLoad) -> None:
-        """When this was the last range: what the target has beyond the source's rows goes."""
+        """All rows are in the lane: what the target has beyond them goes."""
         load = table.load
-        if not load.exhausted or load.state is LoadState.CLOSING:
-            return
         async with self._between(table) as replicated:
-            if load.state is LoadState.CLOSING:
-                return
             load.closing_batch = self._receiver.end_load(replicated, load.start_lsn).batch_id
             load.advance(LoadState.CLOSING)
 
