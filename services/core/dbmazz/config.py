@@ -194,8 +194,8 @@ class Settings:
     )
     control_token: str = setting(
         "",
-        "What callers of Pause, Resume, Drain, StartSnapshot and ReloadConfig must know; the same for the reader and for `dbmazz pause` and"
-        " the like. Empty: they are taken from the reader's own machine only",
+        "What callers of Pause, Resume, Drain, StartSnapshot and ReloadConfig must know; the same for the reader and for"
+        " `dbmazz pause` and the like. Empty: they are taken from the reader's own machine only",
         secret=True,
         pattern=("([!-~]{16,256})?", "nothing, or 16 to 256 letters, digits and signs of ASCII, without spaces"),
     )

@@ -149,10 +149,10 @@ class TableLoad:
         log.info(
             "table_loaded",
             table=load.table,
-            rows=load.row_count,
-            bytes=load.byte_count,
-            chunks=load.chunk_count,
-            retakes=load.retake_count,
+            row_count=load.row_count,
+            byte_count=load.byte_count,
+            chunk_count=load.chunk_count,
+            retake_count=load.retake_count,
             seconds=round(time.time() - load.begun_at, 3),
             start_lsn=str(Lsn(load.start_lsn)),
         )

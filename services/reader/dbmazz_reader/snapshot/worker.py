@@ -74,7 +74,7 @@ class Worker:
             raise ends.error from None
         except ChunkTooLarge as error:
             table.chunk_rows = max(table.chunk_rows // 2, 1)
-            log.info("chunk_too_large", table=table.load.table, rows=table.chunk_rows, reason=error.message)
+            log.info("chunk_too_large", table=table.load.table, chunk_size=table.chunk_rows, reason=error.message)
         except SourceMoved as error:
             await self._reader.rollback()
             table.trouble(str(error))
@@ -130,7 +130,7 @@ class Worker:
         load.resumed_at, load.resumed_rows = time.monotonic(), load.row_count
         table.source = source
         table.goes_on()
-        log.info("load_begins", table=load.table, ranges=len(load.ranges), rows_before=load.row_count)
+        log.info("load_begins", table=load.table, ranges=len(load.ranges), loaded_before=load.row_count)
 
     async def _no_doubt(self, table: TableLoad) -> None:
         """Waits for transactions that may have been delivered before anything was noted, and that nobody can see yet."""
