@@ -161,7 +161,7 @@ class Receiver:
             if self.watches and (watch := self.watches.get(sealed.lane)) is not None:
                 watch.take(sealed)
             table = self.tables.of_lane(sealed.lane)
-            if table is not None:
+            if table is not None and not sealed.loaded:
                 table.row_count += sealed.batch.row_count
                 table.byte_count += sealed.size
             self._inspection.offer(sealed)

@@ -156,7 +156,7 @@ class Session:
             confirmation.advance(confirmed_lsn, 0)
             background.append(group.create_task(confirmation.follow(self._checkpoint, epoch)))
             background.append(group.create_task(self._watch_slot()))
-            streaming = await self._streaming(stream, prepared, server, epoch, confirmation)
+            streaming = await self._streaming(stream, prepared, server, epoch, confirmation, new_slot=start.create)
             self._status.streaming = streaming
             log.info("streaming", epoch=epoch, confirmed_lsn=str(Lsn(confirmation.lsn)), tables=len(prepared.tables))
             await on_streaming(self)
@@ -177,6 +177,8 @@ class Session:
         server: resume.Server,
         epoch: int,
         confirmation: Confirmation,
+        *,
+        new_slot: bool,
     ) -> Streaming:
         settings = self.settings
         tables = Tables(settings.tables)
@@ -210,7 +212,7 @@ class Session:
             server.wal_end,
             self._status.reshaped,
         )
-        loads.take_up(await self._checkpoint.loads(), self._status.preexisting, seeded)
+        loads.take_up(await self._checkpoint.loads(), self._status.preexisting, seeded, new_slot=new_slot)
         receiver.on_joined = loads.join
         receiver.seed(seeded)
         for table in seeded:

@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 # Of one answer; a COPY may take longer, as long as something comes.
 ANSWER_S = 60.0
+STALL_S = 600.0
 # Waiting for a lock longer would hold up who waits behind us.
 LOCK_MS = 5_000
 # Pages of the sample that ranges are cut by.
@@ -89,7 +90,8 @@ class ChunkReader:
                     yield frames
                 if end < 0:
                     break
-                await _arrival(pgconn)
+                async with asyncio.timeout(STALL_S):
+                    await _arrival(pgconn)
                 pgconn.consume_input()
             while (result := await self._result(pgconn)) is not None:
                 if result.status != pq.ExecStatus.COMMAND_OK:
@@ -97,6 +99,9 @@ class ChunkReader:
         except psycopg.Error as error:
             await self.close()
             raise _error(error, doing) from None
+        except TimeoutError:
+            await self.close()
+            raise SourceUnavailable(f"{doing}: nothing came for {STALL_S:.0f} s", "It is tried again") from None
 
     async def end(self) -> int:
         """Closes the transaction; how far the WAL was flushed at its end."""

@@ -83,6 +83,9 @@ class StreamedTransactions:
         """A transaction that is known otherwise."""
         self._xids.add(xid)
 
+    def __len__(self) -> int:
+        return len(self._xids)
+
     def __contains__(self, xid: int) -> bool:
         return xid in self._xids
 

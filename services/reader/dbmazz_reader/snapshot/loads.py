@@ -9,13 +9,16 @@ from collections.abc import Iterable, Mapping
 
 import structlog
 from dbmazz.config import Settings
+from dbmazz.errors import SourceError
 from dbmazz.relation import Relation
+from dbmazz.v1 import checkpoint_pb2
 
 from dbmazz_reader.checkpointing import CheckpointClient
 from dbmazz_reader.confirming import Confirmation
 from dbmazz_reader.feed import Feed
 from dbmazz_reader.pausing import Gate
 from dbmazz_reader.postgres.catalogue import Catalogue
+from dbmazz_reader.protocol.chunk import Snapshot
 from dbmazz_reader.protocol.load import Load, LoadState
 from dbmazz_reader.receiving import Receiver
 from dbmazz_reader.snapshot.budget import Budget
@@ -28,6 +31,8 @@ log = structlog.get_logger("dbmazz.reader")
 
 # How often to look whether something has become durable, when nobody says so.
 LOOK_S = 0.5
+# Of transactions per table, before it is asked which of them everybody can see.
+KNOWN_XIDS = 20_000
 
 
 class Loads:
@@ -69,10 +74,18 @@ class Loads:
         """True while a table is not done."""
         return any(table.load.active for table in self.by_relation.values())
 
-    def take_up(self, stored: Iterable, unread: Mapping[int, int], tables: Iterable[ReplicatedTable]) -> None:
+    def take_up(
+        self,
+        stored: Iterable[checkpoint_pb2.TableLoad],
+        unread: Mapping[int, int],
+        tables: Iterable[ReplicatedTable],
+        *,
+        new_slot: bool,
+    ) -> None:
         """Before anything is streamed: what earlier sessions have left, and tables that nobody has read.
 
-        `stored` are the loads of the checkpoint, `unread` row estimates by relation.
+        `stored` are the loads of the checkpoint, `unread` row estimates by relation. `new_slot`: this session has made it, and
+        with that waited for all transactions that were running.
         """
         loads = {load.relation_id: load for load in map(from_proto, stored)}
         for table in tables:
@@ -90,6 +103,9 @@ class Loads:
             elif wanted or (running and load.on_demand):
                 self._add(Load(relation_id, table.relation.qualified_name, table.key_columns))
                 self.by_relation[relation_id].load.row_estimate = unread.get(relation_id, 0)
+            if new_slot and relation_id in self.by_relation:
+                self.by_relation[relation_id].watched_always = True
+                self._surroundings.receiver.watches[table.lane] = self.by_relation[relation_id].watch
 
     def request(self, tables: Iterable[ReplicatedTable]) -> list[TableLoad]:
         """Loads these tables; a load that is under way goes on."""
@@ -164,6 +180,7 @@ class Loads:
                 await self._work_comes()
             await self._feed.progress(LOOK_S)
             await self.settle()
+            await self._forget()
             self._work.set()
 
     async def _work_comes(self) -> None:
@@ -176,6 +193,19 @@ class Loads:
                 await self._work.wait()
         except TimeoutError:
             return
+
+    async def _forget(self) -> None:
+        """Keeps what is known of transactions small, also for tables that wait for their turn."""
+        watches = [watch for watch in self._surroundings.receiver.watches.values() if len(watch.streamed) > KNOWN_XIDS]
+        if not watches:
+            return
+        try:
+            snapshot = Snapshot(*await self._surroundings.catalogue.snapshot(), lsn=0, time=0)
+        except SourceError as error:
+            log.warning("visibility_not_seen", reason=error.message)
+            return
+        for watch in watches:
+            watch.streamed.forget_visible(snapshot)
 
     async def settle(self) -> None:
         """Stores what is durable by now."""

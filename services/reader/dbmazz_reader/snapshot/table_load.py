@@ -53,6 +53,8 @@ class TableLoad:
         self.watch = LaneWatch()
         self.source: Source | None = None
         self.store = store
+        # Every transaction that is not visible yet and was delivered is known: it was watched since the slot was made.
+        self.watched_always = False
         self.chunk_rows = surroundings.settings.snapshot_chunk_size
         self._surroundings = surroundings
         self._claimed: set[int] = set()

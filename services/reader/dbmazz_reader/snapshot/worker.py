@@ -121,7 +121,8 @@ class Worker:
                 load.begun_at = time.time()
             floor = max(load.start_lsn, load.end_lsn) + 1
             replicated.builder.version_floor = max(replicated.builder.version_floor, floor)
-        await self._no_doubt(table)
+        if not table.watched_always:
+            await self._no_doubt(table)
         if not load.ranges:
             load.ranges = [KeyRange()]
             load.row_estimate = source.row_estimate or load.row_estimate
