@@ -96,11 +96,11 @@ async def test_what_becomes_visible_between_reading_and_loading(
                 await admin.execute("INSERT INTO t VALUES (%s, 0, %s)", [key, rng.randbytes(6_000).hex()])
             ring.start()
             await ring.streaming()
-            met = 0
+            met, stop = 0, asyncio.Event()
             async with standby_that_does_not_answer(admin), asyncio.TaskGroup() as group:
                 await ring.snapshot("public.t")
                 for number in range(12):
-                    group.create_task(one_update(lonely_server.url, random.Random(seed + number), number))
+                    group.create_task(one_update(lonely_server.url, random.Random(seed + number), number, stop))
                 for _ in range(30):
                     await asyncio.sleep(0.1)
                     load = (await ring.tables())["public.t"].load
@@ -112,6 +112,7 @@ async def test_what_becomes_visible_between_reading_and_loading(
                     await asyncio.sleep(0.05)
                     await admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
                     await admin.execute("SELECT pg_reload_conf()")
+                stop.set()
                 await admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
                 await admin.execute("SELECT pg_reload_conf()")
             await ring.loaded("public.t")
@@ -123,10 +124,10 @@ async def test_what_becomes_visible_between_reading_and_loading(
             await ring.close()
 
 
-async def one_update(url: str, rng: random.Random, number: int) -> None:
+async def one_update(url: str, rng: random.Random, number: int, stop: asyncio.Event) -> None:
     """Small updates of one writer's own keys; each commit waits until somebody lets it go."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute("SET synchronous_commit = on")
-        for _ in range(25):
+        while not stop.is_set():
             key = number + 12 * rng.randrange(ROWS // 12)
             await connection.execute("UPDATE t SET n = n + 1 WHERE id = %s", [key])
