@@ -132,7 +132,6 @@ class LoadDriver:
     def begin_load(self, ranges: list[KeyRange] | None = None) -> None:
         """Takes up what is stored, or begins anew."""
         if self.stored is None:
-            self.cut()
             load = Load(OID, "t", ("c0",), ranges=ranges or [KeyRange()])
             load.start_lsn = load_version(self.decoder.committed_lsn)
             self.lane.version_floor = max(self.lane.version_floor, load.start_lsn + 1)
@@ -187,7 +186,6 @@ class LoadDriver:
         chunk = self.chunks.get(number)
         if chunk is None or chunk.state is ChunkState.DROPPED:
             self.retakes += chunk is not None
-            self.cut()
             self.chunks[number] = Chunk(RELATION, self.streamed.copy())
         elif chunk.state is ChunkState.RECORDING:
             self._read(number, chunk, part)
