@@ -130,7 +130,7 @@ WORKLOADS = {
         Workload("W1", "inserts, 500 a transaction", _INSERTS, _TWO, 2_000, 500, 500),
         Workload("W2", "small mixed transactions", _MIXED, _TWO, 100_000, 10, 5),
         Workload("W3", "the same, replica identity full", _FULL, _TWO, 100_000, 10, 5),
-        Workload("W4", "100 KB TOAST unchanged", _TOAST, ("public.documents",), 5_000, 10, 0, _DOCUMENTS),
+        Workload("W4", "100 KB TOAST unchanged", _TOAST, ("public.documents",), 30_000, 10, 0, _DOCUMENTS),
         Workload("W5", "rows of 100 columns", _WIDE, ("public.wide",), 1_000, 100, 100),
         Workload("W6", "100 hot keys", _HOT, ("public.hot",), 50_000, 10, 0, _HOT_ROWS),
     )

@@ -9,7 +9,7 @@ import grpc
 
 from dbmazz.config import Settings
 from dbmazz.renewing import RenewedChannel
-from dbmazz.serving import channel_options, read_pem
+from dbmazz.serving import channel_options, compression_of, read_pem
 
 # Enough for any answer that needs no work at the far end.
 QUICK_S = 10.0
@@ -38,9 +38,10 @@ def open_channel(address: str, settings: Settings, *, round_robin: bool = False)
     credentials = _channel_credentials(settings) if settings.grpc_tls_ca else None
 
     def dial() -> grpc.aio.Channel:
+        compression = compression_of(settings)
         if credentials is not None:
-            return grpc.aio.secure_channel(target, credentials, options=options)
-        return grpc.aio.insecure_channel(target, options=options)
+            return grpc.aio.secure_channel(target, credentials, options=options, compression=compression)
+        return grpc.aio.insecure_channel(target, options=options, compression=compression)
 
     return RenewedChannel(dial) if _asks_dns(target) else dial()
 

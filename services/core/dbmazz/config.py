@@ -158,6 +158,12 @@ class Settings:
     load_timeout_s: int = setting(
         600, "Time that StarRocks has for one load, in seconds", low=1, high=259_200, why="its own default"
     )
+    load_compression: str = setting(
+        "none",
+        "How the bodies of loads are compressed on their way to StarRocks (3.2.7 or later)",
+        choices=("none", "lz4", "zstd", "gzip"),
+        why="costs more CPU than making the body; lz4 and zstd are for slow links, gzip for proxies that know nothing else",
+    )
     reader_address: str = setting("127.0.0.1:50051", "Where transformers dial the reader", kind="addresses")
     transformer_address: str = setting(
         "127.0.0.1:50052", "Where `dbmazz status` and the monitor dial the transformer", kind="addresses"
@@ -182,6 +188,12 @@ class Settings:
         kind="size",
         low=4 << 20,
         why="a 64 MB row, escaped as JSON, can grow sixfold",
+    )
+    grpc_compression: str = setting(
+        "none",
+        "How this service compresses what it sends to the other services",
+        choices=("none", "gzip"),
+        why="for slow links between the services; any side can be set alone",
     )
     grpc_tls_cert: str = setting("", "Certificate chain of this service, PEM file; with GRPC_TLS_KEY it turns TLS on")
     grpc_tls_key: str = setting("", "Private key of this service, PEM file")

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from dbmazz.allocator import keep_freed_memory
 from dbmazz.config import Settings, load_settings
 from dbmazz.errors import DbmazzError
 from dbmazz.telemetry import NO_ROOM, configure_logging
@@ -23,6 +24,7 @@ def run_service(service: str, run: Callable[[Settings], Awaitable[int]]) -> int:
 
     An error that a person must see is one line on stderr: what is wrong, and the way out.
     """
+    keep_freed_memory()
     try:
         settings = load_settings()
         configure_logging(settings.log_level, settings.log_format)

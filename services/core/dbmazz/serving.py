@@ -37,6 +37,11 @@ def channel_options(settings: Settings) -> list[tuple[str, int]]:
     ]
 
 
+def compression_of(settings: Settings) -> grpc.Compression:
+    """For what this side sends; gRPC always understands both."""
+    return grpc.Compression.Gzip if settings.grpc_compression == "gzip" else grpc.Compression.NoCompression
+
+
 class Server:
     """One service on one address; `health` follows the readiness that the service reports."""
 
@@ -52,7 +57,9 @@ class Server:
         options: list[tuple[str, int]] = [*channel_options(settings), ("grpc.so_reuseport", 0)]
         if connection_age_s:
             options.append(("grpc.max_connection_age_ms", round(connection_age_s * 1000)))
-        self.server = grpc.aio.server(interceptors=(ParsingInterceptor(),), options=options)
+        self.server = grpc.aio.server(
+            interceptors=(ParsingInterceptor(),), options=options, compression=compression_of(settings)
+        )
         self.address = ""
         self._measure: Callable[[], Iterable[Reading]] | None = None
         self._metrics: Endpoint | None = None

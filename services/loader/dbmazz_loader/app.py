@@ -19,6 +19,7 @@ from dbmazz_loader.inflight import InFlight
 from dbmazz_loader.measuring import measure
 from dbmazz_loader.peers import watch_checkpoint, watch_target
 from dbmazz_loader.protocol.attempt import Bounds
+from dbmazz_loader.protocol.compression import compression
 from dbmazz_loader.protocol.identifiers import BadName, quoted
 from dbmazz_loader.reporting import Reporter
 from dbmazz_loader.schema import Schema
@@ -52,7 +53,8 @@ async def serve(
     _check_database(settings.sink_database)
     standing, book = Standing(), Book()
     user, password = settings.sink_user, settings.sink_password
-    stream_load = StreamLoad(frontends, settings.sink_database, user, password, settings.load_timeout_s)
+    compressed = compression(settings.load_compression)
+    stream_load = StreamLoad(frontends, settings.sink_database, user, password, settings.load_timeout_s, compressed)
     tables = Tables(
         MySql(frontends, user, password),
         settings.sink_database,

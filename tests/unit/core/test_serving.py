@@ -16,6 +16,8 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from tests.fixtures.faulty_proxy import FaultyProxy
+
 LOADER = "dbmazz.v1.LoaderService"
 SETTINGS = Settings(listen="127.0.0.1:0")
 DEADLINE_S = 20
@@ -206,3 +208,27 @@ async def test_a_message_that_is_no_protobuf_is_an_error_of_that_call_only(serve
             loader_pb2.LoaderServiceGetStatusRequest(), timeout=DEADLINE_S
         )
         assert status.row_count == 0
+
+
+@pytest.mark.parametrize(("compression", "most"), [("none", 3.0), ("gzip", 0.1)])
+async def test_what_goes_between_services_is_compressed_when_asked_for(compression, most):
+    """Both ways, by this side's setting alone."""
+    settings = SETTINGS.replace(grpc_compression=compression)
+    body = b'{"id":1,"note":"the same again"}\n' * 30_000
+
+    class Echo(loader_pb2_grpc.LoaderServiceServicer):
+        async def Load(self, request, context):
+            return load_pb2.LoadResponse(message=request.body.decode())
+
+    server = Server("loader", settings)
+    server.add(loader_pb2_grpc.add_LoaderServiceServicer_to_server, Echo(), LOADER)
+    host, _, port = (await server.start()).rpartition(":")
+    async with FaultyProxy(host, int(port)) as proxy:
+        async with open_channel(f"{proxy.host}:{proxy.port}", settings) as channel:
+            answer = await loader_pb2_grpc.LoaderServiceStub(channel).Load(
+                load_pb2.LoadRequest(body=body), timeout=DEADLINE_S
+            )
+        assert answer.message.encode() == body
+        assert 0 < proxy.forwarded_bytes < most * len(body)
+        assert compression == "gzip" or proxy.forwarded_bytes > 2 * len(body)
+    await server.stop(0)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import time
 
 import grpc
+import lz4.frame
 import pytest
+import zstandard
 from dbmazz.v1 import load_pb2, loader_pb2
 from dbmazz_loader.starrocks.stream_load import CONNECTIONS, seen_from
 from yarl import URL
@@ -489,6 +492,26 @@ async def test_large_body_arrives_whole(starrocks: ByteStarRocks, start_loader):
     assert (await load(load_request(body=body, row_count=1), timeout=20)).verdict == LOADED
     assert starrocks.sends[0].body == body
     await channel.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "restored"),
+    [
+        ("gzip", "gzip", gzip.decompress),
+        ("lz4", "lz4_frame", lz4.frame.decompress),
+        ("zstd", "zstd", lambda body: zstandard.ZstdDecompressor().decompress(body)),
+    ],
+)
+async def test_compressed_body_at_each_attempt(starrocks, start_loader, name, header, restored):
+    starrocks.loads = [Answer(503, b"overloaded"), success(rows=100)]
+    loader = await start_loader(sink_url=starrocks.frontend.url, load_compression=name)
+    request = load_request(body=b'{"id":1,"note":"aaaaaaaaaaaaaaaa"}\n' * 100, row_count=100)
+    response = await loader.stub.Load(request, timeout=10)
+    assert (response.verdict, response.body_bytes) == (LOADED, len(request.body))
+    assert len(starrocks.sends) == 2
+    for sent in starrocks.sends:
+        assert (restored(sent.body), sent.headers["compression"]) == (request.body, header)
+        assert int(sent.headers["content-length"]) == len(sent.body) < len(request.body) / 5
 
 
 async def test_a_load_under_way_tells_what_its_last_attempt_met(starrocks, start_loader):

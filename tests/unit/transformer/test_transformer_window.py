@@ -61,14 +61,75 @@ def collected(*batches: Batch, now: float = 0.0) -> Collector:
     return collector
 
 
+def busy(*batches: Batch, now: float = 0.0) -> Collector:
+    """Of a lane that has just had a window."""
+    collector = collected(rows(1), now=now)
+    assert taken(collector, now, flush=True)
+    for batch in batches:
+        collector.add(batch, now)
+    return collector
+
+
 def test_a_window_is_due_at_its_age():
-    one, two = rows(1), rows(2)
-    collector = collected(one)
+    one, two = rows(1), rows(1)
+    collector = busy(one)
     collector.add(two, 0.9)
     assert collector.due_time() == 1.0
     assert taken(collector, 0.99) is None
     assert taken(collector, 1.0) == [one.batch_id, two.batch_id]
     assert collector.due_time() is None
+
+
+def test_the_first_window_after_a_rest_waits_only_for_what_comes_with_it():
+    one, two = rows(1), rows(1)
+    collector = collected(one, now=5.0)
+    assert collector.due_time() == 5.1
+    collector.add(two, 5.09)
+    assert collector.due_time() == pytest.approx(5.19)
+    assert taken(collector, 5.19) == [one.batch_id, two.batch_id]
+    collector.add(three := rows(1), 5.3)
+    assert collector.due_time() == 6.3, "one load a second, however little there is"
+    assert taken(collector, 6.3) == [three.batch_id]
+    collector.add(rows(1), 7.3)
+    assert collector.due_time() == pytest.approx(7.4)
+
+
+def test_what_never_rests_is_due_at_its_age():
+    collector = collected(rows(1), now=5.0)
+    for tick in range(1, 20):
+        collector.add(rows(0), 5.0 + tick * 0.09)
+    assert collector.due_time() == 6.0
+
+
+def burst(collector: Collector, gap: float) -> float:
+    """Rows come fast, a batch each `gap`, and stop at the time that is returned, in the middle of a window."""
+    now = 0.0
+    for _ in range(40):
+        collector.add(rows(4), now := now + gap)
+        if len(collector._segments) > 1:
+            assert taken(collector, now)
+    return now
+
+
+def test_the_last_window_of_a_burst_does_not_wait_for_its_age():
+    collector = busy()
+    end = burst(collector, 0.01)
+    assert collector.due_time() == pytest.approx(end + 0.1)
+
+
+def test_a_steady_stream_is_no_burst():
+    collector = busy()
+    end = burst(collector, 0.2)
+    due = collector.due_time()
+    assert end + 4 * 0.2 - 0.2 - 1e-6 <= due <= end + 1.0, "the next batch comes before it is missed"
+
+
+def test_a_small_window_does_not_end_early():
+    collector = busy()
+    end = burst(collector, 0.01)
+    assert taken(collector, end, flush=True)
+    collector.add(rows(1), end + 0.01)
+    assert collector.due_time() == pytest.approx(end + 1.01)
 
 
 def test_an_old_window_grows_while_the_last_one_loads():
@@ -119,7 +180,7 @@ def test_a_window_without_rows_is_one_load_that_only_reports():
     beats = [Batch(4, BatchKind.HEARTBEAT, 50), Batch(6, BatchKind.HEARTBEAT, 70)]
     window = Window(None, 0.0)
     for beat in beats:
-        window.add(beat)
+        window.add(beat, 0.0)
     plan = plan_window(window, None, LaneKey("s", 9, 0, 2), PlanOptions(True, True, ""))
     (load,) = plan.loads
     assert (load.table, load.row_count, load.body, load.label) == ("", 0, b"", "s_9_0_4-6_0")
@@ -252,9 +313,9 @@ def test_the_worst_outcome_decides():
 
 def test_other_limits_hold_from_the_next_window_on():
     collector = collected(one := rows(4))
-    collector.change(WindowLimits(rows=3, bytes=1000, age_s=60.0))
-    collector.add(two := rows(1), 0.0)
-    collector.add(three := rows(2), 0.0)
+    collector.change(WindowLimits(rows=30, bytes=1000, age_s=60.0))
+    collector.add(two := rows(10), 0.0)
+    collector.add(three := rows(20), 0.0)
     collector.add(four := rows(1), 0.0)
     # What was being collected is closed as it is, and is due although a load is under way.
     assert taken(collector, idle=False) == [one.batch_id]

@@ -137,7 +137,7 @@ def decode(source: Relation, batches: list[EventBatch]) -> list[Batch]:
 def window_of(batches: list[Batch]) -> Window:
     window = Window(batches[0].relation, 0.0)
     for batch in batches:
-        window.add(batch)
+        window.add(batch, 0.0)
     return window
 
 

@@ -7,6 +7,7 @@ goes wrong at the FE leaves nothing behind.
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
@@ -18,6 +19,7 @@ from dbmazz.calling import QUICK_S
 from yarl import URL
 
 from dbmazz_loader.protocol.answers import AnswerError, LoadAnswer, NotStarRocks, parse_label_state, parse_load_answer
+from dbmazz_loader.protocol.compression import Compress
 from dbmazz_loader.protocol.headers import Load, load_headers, locating_headers
 from dbmazz_loader.protocol.redaction import redact_message
 from dbmazz_loader.protocol.verdicts import (
@@ -60,11 +62,21 @@ class Reply:
 class StreamLoad:
     """Loads into one database. `open` before the first use, `close` after the last."""
 
-    def __init__(self, frontends: Frontends, database: str, user: str, password: str, timeout_s: int) -> None:
+    def __init__(
+        self,
+        frontends: Frontends,
+        database: str,
+        user: str,
+        password: str,
+        timeout_s: int,
+        compressed: tuple[str, Compress] | None = None,
+    ) -> None:
+        """`compressed`: the form in which bodies travel, and what puts them into it."""
         self._frontends = frontends
         self._database = database
         self._auth = {"Authorization": "Basic " + b64encode(f"{user}:{password}".encode()).decode()}
         self._timeout_s = timeout_s
+        self._compressed = compressed
         self._session: aiohttp.ClientSession | None = None
         self._warned_plain = False
 
@@ -87,6 +99,9 @@ class StreamLoad:
         if isinstance(target, Judgement):
             return Reply(target)
         headers = load_headers(load, self._timeout_s)
+        if self._compressed is not None:
+            headers["compression"], compress = self._compressed
+            body = memoryview(await asyncio.to_thread(compress, body))
         timeout = aiohttp.ClientTimeout(total=self._timeout_s + _GRACE_S, sock_connect=_CONNECT_S)
         for _ in range(_HOPS):
             try:
