@@ -9,6 +9,7 @@ pytest_plugins = (
     "tests.fixtures.fix_seed",
     "tests.fixtures.fix_postgres",
     "tests.fixtures.fix_faults",
+    "tests.fixtures.fix_lonely",
     "tests.fixtures.fix_ring",
 )
 

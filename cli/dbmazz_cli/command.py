@@ -17,6 +17,7 @@ _COMMANDS = {
     "pause": ("pause", "pause", "Read no more from PostgreSQL, until resume"),
     "resume": ("resume", "resume", "Read on"),
     "drain": ("drain", "drain", "Pause, and wait until all that was read is durable"),
+    "snapshot": ("snapshot", "snapshot", "Load tables anew, while they are streamed"),
     "reload": ("reload", "reload", "Other tables, or other limits of loads, while the ring runs"),
     "config": ("config", "config", "The settings: all there are, those in effect, whether they are right"),
     "sandbox": ("sandbox", "sandbox", "PostgreSQL and a StarRocks look-alike, without Docker"),
@@ -69,7 +70,7 @@ def dbmazz() -> None:
       export TABLES=public.orders,public.customers
       dbmazz run                      Ctrl-C drains: nothing is lost, the next run goes on from there
       dbmazz status                   in another terminal
-      dbmazz pause | resume | drain | reload      control it, here or from elsewhere with CONTROL_TOKEN
+      dbmazz pause | resume | drain | snapshot | reload      control it, here or from elsewhere with CONTROL_TOKEN
       dbmazz monitor --terminal       the same, live; without --terminal on a page
 
     \b

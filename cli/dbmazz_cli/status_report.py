@@ -102,9 +102,24 @@ def _reader(answer: Answer) -> list[str]:
             f"{table.name} -> {table.target_table}: {state}, lane {table.lane} (generation {table.generation}), "
             f"{table.row_count:,} rows, at {table.transformer or 'no transformer'}"
         )
+        if table.HasField("load") and table.load.state != reader_pb2.LOAD_STATE_DONE:
+            text.append(f"  load: {load_line(table.load)}")
         if table.warning:
             text.append(f"  warning: {table.warning}")
     return text
+
+
+def load_line(load: reader_pb2.SnapshotProgress) -> str:
+    """`chunking, 1,200,000 of about 5,000,000 rows (24 %), 310.5 MB, about 2 min left`."""
+    state = reader_pb2.LoadState.Name(load.state).removeprefix("LOAD_STATE_").lower()
+    rows = f"{load.row_count:,} rows"
+    if load.row_estimate:
+        share = min(100 * load.row_count // load.row_estimate, 100)
+        rows = f"{load.row_count:,} of about {load.row_estimate:,} rows ({share} %)"
+    words = [state, rows, _bytes(load.byte_count)]
+    if load.HasField("time_left"):
+        words.append(f"about {span(load.time_left.ToSeconds())} left")
+    return ", ".join(words) + (f": {load.message}" if load.message else "")
 
 
 def _transformer(answer: Answer) -> list[str]:

@@ -155,12 +155,16 @@ async def test_tables_with_rows_before_the_slot_are_named(source_db: SourceDatab
         )
         await connection.execute("INSERT INTO full_one SELECT generate_series(1, 100)")
         await connection.execute("ANALYZE full_one")
-    ring = make_ring()
+    ring = make_ring(settings={"DO_SNAPSHOT": "false"})
     ring.start()
     await ring.streaming()
     warnings = "\n".join((await ring.reader_status()).warnings)
-    assert "public.full_one" in warnings
+    assert "public.full_one" in warnings and "dbmazz snapshot public.full_one" in warnings
     assert "empty_one" not in warnings
+    await ring.snapshot("public.full_one")
+    await ring.loaded("public.full_one")
+    assert not (await ring.reader_status()).warnings
+    await ring.assert_equal("public.full_one")
 
 
 async def test_the_confirmed_lsn_moves_on_an_idle_publication(source_db: SourceDatabase, make_ring: RingMaker) -> None:

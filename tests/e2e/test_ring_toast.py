@@ -179,7 +179,7 @@ async def test_rows_from_before_the_slot_are_completed_from_the_source(
         await connection.execute("CREATE TABLE docs (id int PRIMARY KEY, note text, big text)")
         for key in (1, 2, 3):
             await connection.execute("INSERT INTO docs VALUES (%s, 'old', %s)", [key, incompressible(rng)])
-        ring = make_ring()
+        ring = make_ring(settings={"DO_SNAPSHOT": "false"})
         ring.start()
         await ring.streaming()
         await connection.execute("UPDATE docs SET note = 'first' WHERE id = 1")

@@ -4,9 +4,7 @@ standby takes. What is asked of the source meanwhile must not be believed."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psycopg
@@ -14,30 +12,12 @@ import pytest
 from dbmazz.lsn import Lsn
 from dbmazz_sandbox.postgres import EmbeddedPostgres
 
+from tests.fixtures.fix_lonely import standby_that_does_not_answer
 from tests.fixtures.fix_ring import Sandbox
 from tests.fixtures.ring import Ring
 from tests.fixtures.waiting import wait_until
 
 pytestmark = pytest.mark.fault
-
-
-@pytest.fixture
-def lonely_server(tmp_path: Path):
-    """A server of its own: its synchronous standby never answers, which would hold up every other test."""
-    with EmbeddedPostgres(tmp_path / "lonely", fast=True) as server:
-        yield server
-
-
-@contextlib.asynccontextmanager
-async def standby_that_does_not_answer(admin: psycopg.AsyncConnection) -> AsyncIterator[None]:
-    await admin.execute("SET synchronous_commit = local")
-    await admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-    await admin.execute("SELECT pg_reload_conf()")
-    try:
-        yield
-    finally:
-        await admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
-        await admin.execute("SELECT pg_reload_conf()")
 
 
 async def test_a_commit_that_waits_for_its_standby(

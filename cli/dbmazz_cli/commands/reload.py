@@ -13,9 +13,9 @@ import click
 def reload(tables: str | None, flush_size: int | None, flush_interval_ms: int | None, as_json: bool) -> int:
     """Changes TABLES, FLUSH_SIZE or FLUSH_INTERVAL_MS of a running ring, through the reader at READER_ADDRESS.
 
-    What is not given stays. A table that comes in is added to the publication, and its changes come from then on; its
-    rows from before are not loaded. One that goes out stays in the publication, and its changes are left out. When the
-    tables cannot be had, the former ones go on and the exit code is 1. Limits hold for every transformer, from the next
+    What is not given stays. A table that comes in is added to the publication, its changes come from then on, and its
+    rows from before are loaded (DO_SNAPSHOT). One that goes out stays in the publication, and its changes are left out. When
+    the tables cannot be had, the former ones go on and the exit code is 1. Limits hold for every transformer, from the next
     load on. All of it lasts until the reader restarts: write it into .env, too. Wants CONTROL_TOKEN where the reader has
     one; without, the reader takes it from its own machine only.
 

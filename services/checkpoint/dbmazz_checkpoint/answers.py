@@ -13,7 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from dbmazz_checkpoint.positions import EpochRequest, Positions
 from dbmazz_checkpoint.protocol.ledger import Part
-from dbmazz_checkpoint.protocol.slot import Checkpoint
+from dbmazz_checkpoint.protocol.slot import Checkpoint, TableLoad
 
 DEFAULT_PAGE, LARGEST_PAGE = 100, 1000
 DEFAULT_INTERVAL_S, SHORTEST_INTERVAL_S = 1.0, 0.1
@@ -35,7 +35,8 @@ def epoch_request(request: pb.BeginEpochRequest) -> EpochRequest:
         raise BadRequest(f"timeline {request.timeline} is negative")
     unread = {table.relation_id: table.row_estimate for table in request.unread_tables}
     lsn = Lsn(request.start_lsn)
-    return EpochRequest(slot, request.system_identifier, request.timeline, lsn, request.replica, unread)
+    streamed = frozenset(request.streamed_tables)
+    return EpochRequest(slot, request.system_identifier, request.timeline, lsn, request.replica, unread, streamed)
 
 
 def slot_name(slot: str) -> str:
@@ -63,6 +64,23 @@ def part_of(progress: LoadProgress) -> Part:
         part=progress.part,
         part_count=progress.part_count,
     )
+
+
+def table_load(load: pb.TableLoad) -> TableLoad:
+    """A checked load; BadRequest for one that is of no table, or not in any state."""
+    if not load.relation_id:
+        raise BadRequest("load has no relation_id")
+    if load.state not in (pb.TABLE_LOAD_STATE_RUNNING, pb.TABLE_LOAD_STATE_DONE):
+        raise BadRequest("load is neither running nor done")
+    done = load.state == pb.TABLE_LOAD_STATE_DONE
+    return TableLoad(load.relation_id, load.table, done, load.SerializeToString(), 0)
+
+
+def table_load_proto(stored: TableLoad) -> pb.TableLoad:
+    """The proto of a stored load."""
+    proto = pb.TableLoad.FromString(stored.load)
+    proto.update_time.FromMicroseconds(stored.update_time_us)
+    return proto
 
 
 def page_size(asked: int) -> int:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 import structlog
 from dbmazz.backoff import Backoff
@@ -18,7 +18,7 @@ from dbmazz.lsn import Lsn
 
 from dbmazz_checkpoint.protocol.epochs import check_epoch, check_system_identifier, next_epoch
 from dbmazz_checkpoint.protocol.ledger import Part
-from dbmazz_checkpoint.protocol.slot import Announcement, Checkpoint, OpenEpoch
+from dbmazz_checkpoint.protocol.slot import Announcement, Checkpoint, OpenEpoch, TableLoad
 from dbmazz_checkpoint.store.interface import Store, StoreError
 
 log = structlog.get_logger("dbmazz.checkpoint")
@@ -39,6 +39,7 @@ class EpochRequest:
     replica: str
     # Row estimates by relation id.
     unread: Mapping[int, int] = field(default_factory=dict)
+    streamed: Collection[int] = ()
 
 
 class Positions:
@@ -111,7 +112,7 @@ class Positions:
                 timeline=request.timeline,
                 update_time_us=self._now_us(),
             )
-            unread = await self._store.begin(issued, request.unread)
+            unread = await self._store.begin(issued, request.unread, request.streamed)
             self._stored[request.slot] = issued
             self._open[request.slot] = OpenEpoch(issued)
         self._wake_watchers()
@@ -125,6 +126,21 @@ class Positions:
             reader=request.replica,
         )
         return issued, unread
+
+    async def streamed(self, slot: str) -> list[int]:
+        """The tables that the last epoch of a slot replicated."""
+        return await self._store.streamed(slot)
+
+    async def loads(self, slot: str) -> list[TableLoad]:
+        """How far the loads of a slot's tables are."""
+        return await self._store.loads(slot)
+
+    async def store_load(self, slot: str, epoch: int, load: TableLoad) -> None:
+        """Stores how far a load is; FencedError when the epoch is not open, StoreError when it cannot be stored."""
+        async with self._writing:
+            self._current(slot, epoch)
+            if not await self._store.store_load(slot, epoch, replace(load, update_time_us=self._now_us())):
+                raise FencedError(f"epoch {epoch} of slot {slot} is closed")
 
     def _start(self, request: EpochRequest, former: Checkpoint | None) -> Lsn:
         """Where an epoch begins: at what is durable, stored already or about to be; a new slot where its reader says."""

@@ -97,8 +97,21 @@ class CheckpointService(checkpoint_pb2_grpc.CheckpointServiceServicer):
         async with _typed_errors(context):
             stored = answers.stored_at(self._positions, request.slot)
             return pb.GetCheckpointResponse(
-                checkpoint=answers.checkpoint_proto(stored), confirmed_lsn=stored.confirmed_lsn
+                checkpoint=answers.checkpoint_proto(stored),
+                confirmed_lsn=stored.confirmed_lsn,
+                streamed_tables=await self._positions.streamed(stored.slot),
             )
+
+    async def StoreTableLoad(self, request: pb.StoreTableLoadRequest, context: grpc.aio.ServicerContext):
+        async with _typed_errors(context):
+            load = answers.table_load(request.load)
+            await self._positions.store_load(answers.slot_name(request.slot), request.epoch, load)
+            return pb.StoreTableLoadResponse()
+
+    async def ListTableLoads(self, request: pb.ListTableLoadsRequest, context: grpc.aio.ServicerContext):
+        async with _typed_errors(context):
+            found = await self._positions.loads(answers.slot_name(request.slot))
+            return pb.ListTableLoadsResponse(loads=map(answers.table_load_proto, found))
 
     async def ListCheckpoints(self, request: pb.ListCheckpointsRequest, context: grpc.aio.ServicerContext):
         async with _typed_errors(context):

@@ -90,13 +90,25 @@ class Settings:
         why="bounds memory and the size of a Stream Load; one larger row still goes, alone",
     )
     do_snapshot: bool = setting(
-        True, "Load the rows that were there before the slot. Taken, but without effect in this version"
+        True,
+        "Load the rows that were there before the slot, or before their table was replicated, beside the stream",
+        why="a target without them is not a copy",
+    )
+    initial_snapshot_only: bool = setting(
+        False, "End the reader, with exit code 0, as soon as every table is loaded; the slot stays"
     )
     snapshot_chunk_size: int = setting(
-        10_000,
-        "Rows per chunk of a snapshot. Taken, but without effect in this version",
-        low=1,
-        why="the predecessor's default",
+        10_000, "Rows per chunk of a load", low=1, high=10_000_000, why="the predecessor's default"
+    )
+    snapshot_workers: int = setting(
+        2, "Tables, or ranges of one, that are loaded at the same time", low=1, high=32, why="spares the source"
+    )
+    snapshot_bytes: int = setting(
+        64 << 20,
+        "Rows of loads that are read, or on their way to the target, in bytes, over all tables",
+        kind="size",
+        low=1 << 20,
+        why="leaves most of RETAINED_BYTES to the stream",
     )
     soft_delete: bool = setting(
         True,
@@ -196,8 +208,8 @@ class Settings:
     )
     control_token: str = setting(
         "",
-        "What callers of Pause, Resume, Drain and ReloadConfig must know; the same for the reader and for `dbmazz pause` and"
-        " the like. Empty: they are taken from the reader's own machine only",
+        "What callers of Pause, Resume, Drain, StartSnapshot and ReloadConfig must know; the same for the reader and for"
+        " `dbmazz pause` and the like. Empty: they are taken from the reader's own machine only",
         secret=True,
         pattern=("([!-~]{16,256})?", "nothing, or 16 to 256 letters, digits and signs of ASCII, without spaces"),
     )

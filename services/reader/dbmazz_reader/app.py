@@ -74,6 +74,8 @@ class Reader:
                 error = await self._end(session, attempt, stop)
                 if error is not None and not _passes(error) and self._control.refused(session, error):
                     error = None  # the former tables go on
+                if error is None and session.complete:
+                    break
                 if error is not None:
                     await self._tell(error, stop)
                 elif self._status.state in (SessionState.STREAMING, SessionState.PAUSED):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import NoReturn
 
 import grpc
@@ -58,14 +58,16 @@ class CheckpointClient:
                 return None
             self._refused(error)
         stored = response.checkpoint
-        return Checkpoint(response.confirmed_lsn, stored.system_identifier, stored.timeline)
+        streamed = frozenset(response.streamed_tables)
+        return Checkpoint(response.confirmed_lsn, stored.system_identifier, stored.timeline, streamed)
 
     async def begin_epoch(
-        self, server: Server, start_lsn: int, unread: Mapping[int, int]
+        self, server: Server, start_lsn: int, unread: Mapping[int, int], streamed: Iterable[int]
     ) -> tuple[int, int, dict[int, int]]:
         """(epoch, confirmed LSN, unread tables). To be called when the slot is ours.
 
-        `unread`: relations that were found to hold rows from before, with estimates; all that are stored come back.
+        `unread`: relations that were found to hold rows from before, with estimates; all that are stored come back. `streamed`:
+        the relations that this epoch replicates.
         """
         request = checkpoint_pb2.BeginEpochRequest(
             slot=self._slot,
@@ -77,6 +79,7 @@ class CheckpointClient:
                 checkpoint_pb2.UnreadTable(relation_id=relation_id, row_estimate=rows)
                 for relation_id, rows in unread.items()
             ],
+            streamed_tables=streamed,
         )
         try:
             response = await self._persist(self._stub.BeginEpoch, request)
@@ -84,6 +87,23 @@ class CheckpointClient:
             self._refused(error)
         stored = {table.relation_id: table.row_estimate for table in response.unread_tables}
         return response.epoch, response.confirmed_lsn, stored
+
+    async def loads(self) -> list[checkpoint_pb2.TableLoad]:
+        """How far the loads of the slot's tables are."""
+        request = checkpoint_pb2.ListTableLoadsRequest(slot=self._slot)
+        try:
+            response = await self._persist(self._stub.ListTableLoads, request)
+        except grpc.aio.AioRpcError as error:
+            self._refused(error)
+        return list(response.loads)
+
+    async def store_load(self, epoch: int, load: checkpoint_pb2.TableLoad) -> None:
+        """Durable when it returns; FencedError when the epoch is over."""
+        request = checkpoint_pb2.StoreTableLoadRequest(slot=self._slot, epoch=epoch, load=load)
+        try:
+            await self._persist(self._stub.StoreTableLoad, request)
+        except grpc.aio.AioRpcError as error:
+            self._refused(error)
 
     async def confirmed(self, epoch: int) -> AsyncIterator[tuple[int, int]]:
         """(confirmed LSN, confirmed batch id) at once and whenever it moves, for ever; FencedError when the epoch is over."""

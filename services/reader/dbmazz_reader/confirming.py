@@ -26,6 +26,7 @@ class Confirmation:
         # What the server wants to see confirmed: while it shuts down it waits for that, so news go out at once.
         self._awaited_lsn = 0
         self._moved = asyncio.Event()
+        self._asking = False
 
     def answer(self, keepalive: Keepalive) -> None:
         """Takes note of a keepalive; one that asks is answered at once."""
@@ -57,6 +58,11 @@ class Confirmation:
         """Has the position sent now, and not only at the next interval."""
         self._due.set()
 
+    def ask(self) -> None:
+        """Has the server asked how far it has sent; a keepalive tells."""
+        self._asking = True
+        self._due.set()
+
     async def send_forever(self) -> None:
         """The keepalive task."""
         while True:
@@ -70,4 +76,5 @@ class Confirmation:
 
     async def send(self) -> None:
         """One status update."""
-        await self._stream.send(standby_status(self.lsn, time.time_ns() // 1000))
+        asking, self._asking = self._asking, False
+        await self._stream.send(standby_status(self.lsn, time.time_ns() // 1000, reply_requested=asking))

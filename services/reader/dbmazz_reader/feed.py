@@ -47,6 +47,11 @@ class Feed:
         lanes = self.leases.lanes
         return [lanes[number] for number in sorted(lanes) if number and lanes[number].queue.batch_count]
 
+    def first_open(self, lane: int) -> int | None:
+        """The first batch of a lane that is not acknowledged: all before it are durable. None when all are."""
+        lease = self.leases.lanes.get(lane)
+        return lease and lease.queue.first_open
+
     def append(self, batches: Iterable[SealedBatch]) -> None:
         """New batches; they are kept until they are acknowledged."""
         self.leases.append(batches)

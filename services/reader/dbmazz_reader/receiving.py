@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import structlog
 from dbmazz.backoff import Backoff
@@ -19,8 +19,11 @@ from dbmazz_reader.postgres.readback import read_back
 from dbmazz_reader.postgres.stream import ReplicationStream
 from dbmazz_reader.protocol.cuts import Cutter, SealedBatch
 from dbmazz_reader.protocol.decoder import Decoder, KeepaliveSeen, RelationSeen, TruncateSeen
+from dbmazz_reader.protocol.kernel import Fields
+from dbmazz_reader.protocol.lanes import LaneBuilder
 from dbmazz_reader.protocol.pgoutput import RelationMessage
 from dbmazz_reader.protocol.visibility import still_running
+from dbmazz_reader.snapshot.watching import LaneWatch
 from dbmazz_reader.tables import ReplicatedTable, Tables
 
 log = structlog.get_logger("dbmazz.reader")
@@ -59,6 +62,14 @@ class Receiver:
         self.received_lsn = cutter.safe_lsn
         self.server_lsn = cutter.safe_lsn
         self.warnings: dict[int, str] = {}
+        # Whoever loads rows beside the stream, by lane.
+        self.watches: dict[int, LaneWatch] = {}
+        # Told of a table that the stream has for the first time: its rows from before are in no batch.
+        self.on_joined: Callable[[ReplicatedTable], None] = lambda table: None
+        # Held while what was received is taken in: what comes between has it.
+        self.turn = asyncio.Lock()
+        # Set whenever something was taken in.
+        self.moved = asyncio.Event()
         # Set while the gate is closed and all that was read is sealed.
         self.resting = asyncio.Event()
         self._stream = stream
@@ -98,19 +109,25 @@ class Receiver:
                 # Not reading is what makes PostgreSQL wait; status updates go out all the same.
                 await self._feed.progress(self._patience())
             elif await self._stream.readable(self._patience()):
-                for frames in self._stream.receive():
-                    await self._take(frames)
+                async with self.turn:
+                    for frames in self._stream.receive():
+                        await self._take(frames)
+                self.moved.set()
             elif self._burst and self.decoder.open:
-                await self.cut()
+                async with self.turn:
+                    await self.cut()
             if self.decoder.open and time.monotonic() >= self._due_at:
-                await self.cut()
+                async with self.turn:
+                    await self.cut()
             self._beat()
-        await self.cut()
+        async with self.turn:
+            await self.cut()
 
     async def _rest(self) -> None:
         """Paused: what was read is sealed and goes its way, and PostgreSQL waits."""
         if not self.resting.is_set():
-            await self.cut()
+            async with self.turn:
+                await self.cut()
             self.resting.set()
         self._stream.check_open()
         self._beat()
@@ -150,10 +167,25 @@ class Receiver:
         """One schema barrier per table, so that empty tables exist in the target as well."""
         self._send([self.cutter.schema(table.lane, table.relation) for table in tables])
 
+    def load(self, table: ReplicatedTable, batches: list[Fields], version: int) -> list[SealedBatch]:
+        """Puts rows of a load into a table's lane, between two transactions, with everything before them cut."""
+        table.builder.version_floor = max(table.builder.version_floor, version + 1)
+        sealed = [self.cutter.load(table.builder, fields) for fields in batches]
+        self._send(sealed)
+        return sealed
+
+    def end_load(self, table: ReplicatedTable, start_lsn: int) -> SealedBatch:
+        """Rows of the target with a version below go; to be called as `load`."""
+        sealed = self.cutter.truncate(table.builder, start_lsn)
+        self._send([sealed])
+        return sealed
+
     def _send(self, batches: list[SealedBatch]) -> None:
         for sealed in batches:
+            if self.watches and (watch := self.watches.get(sealed.lane)) is not None:
+                watch.take(sealed)
             table = self.tables.of_lane(sealed.lane)
-            if table is not None:
+            if table is not None and not sealed.loaded:
                 table.row_count += sealed.batch.row_count
                 table.byte_count += sealed.size
             self._inspection.offer(sealed)
@@ -177,7 +209,7 @@ class Receiver:
                 await self._described(event.message)
             elif isinstance(event, TruncateSeen):
                 await self.cut()
-                self._send([self.cutter.truncate(lane, event.lsn) for lane in event.lanes])
+                self._send([self._truncated(lane, event.lsn) for lane in event.lanes])
             elif isinstance(event, KeepaliveSeen):
                 self._confirmation.answer(event.message)
             elif event is not None:
@@ -185,6 +217,11 @@ class Receiver:
                 self._burst = True
         self.received_lsn = max(self.received_lsn, decoder.last_lsn, decoder.committed_lsn, decoder.server_lsn)
         self.server_lsn = max(self.server_lsn, self.received_lsn)
+
+    def _truncated(self, lane: LaneBuilder, lsn: int) -> SealedBatch:
+        if (watch := self.watches.get(lane.lane)) is not None:
+            watch.truncate(self.decoder.xid)
+        return self.cutter.truncate(lane, lane.barrier(lsn, self.decoder.open_run, self.decoder.commit_lsn))
 
     def _beat(self) -> None:
         """On an idle or filtered database the WAL of others would pile up behind a position that no row moves."""
@@ -212,6 +249,7 @@ class Receiver:
             self.decoder.bind(message.relation_id, None)
             return
         types = await self._catalogue.types(column.type_oid for column in message.columns)
+        joined = self.tables.get(message.relation_id) is None
         try:
             table, changed = self.tables.described(message, found[0] if found else None, types)
         except SourceError as error:
@@ -226,3 +264,5 @@ class Receiver:
             log.info("relation_changed", table=table.relation.qualified_name, version=table.relation.schema_version)
             self._send([self.cutter.schema(table.lane, table.relation)])
         self.decoder.bind(message.relation_id, table.builder)
+        if joined:
+            self.on_joined(table)

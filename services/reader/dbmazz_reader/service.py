@@ -22,6 +22,7 @@ from dbmazz_reader.feed import Link
 from dbmazz_reader.inspection import Wish
 from dbmazz_reader.protocol.leases import Lane
 from dbmazz_reader.protocol.states import service_state
+from dbmazz_reader.snapshot.progress import progress, table_snapshot
 from dbmazz_reader.status import Status, Streaming
 from dbmazz_reader.tables import ReplicatedTable
 
@@ -70,6 +71,10 @@ class ReaderService(ControlCalls, reader_pb2_grpc.ReaderServiceServicer):
         )
         if status.streaming is not None:
             _positions(response, status.streaming)
+            paused = self._control.gate.closed
+            response.loads.extend(
+                table_snapshot(table, paused=paused) for table in status.streaming.loads.tables if table.load.active
+            )
         if status.slot_health is not None:
             response.slot_status.CopyFrom(slot_status(status))
         return response
@@ -85,11 +90,28 @@ class ReaderService(ControlCalls, reader_pb2_grpc.ReaderServiceServicer):
             return reader_pb2.ListTablesResponse()
         columns = not request.without_columns
         tables = [
-            _table(table, streaming, with_columns=columns)
+            _table(table, streaming, with_columns=columns, paused=self._control.gate.closed)
             for table in streaming.receiver.tables
             if not wanted or table.relation.qualified_name in wanted
         ]
         return reader_pb2.ListTablesResponse(tables=tables)
+
+    async def StartSnapshot(self, request, context) -> reader_pb2.StartSnapshotResponse:
+        """Begins loads of tables beside the stream."""
+        await self._guard.admit(context, "StartSnapshot")
+        try:
+            wanted = self._meant(request.tables)
+            if not wanted:
+                raise BadQuestion("tables has no name in it", "It takes schema.table, at least one")
+        except BadQuestion as question:
+            await refuse(context, question)
+        if self._status.feed is None:
+            message = f"the reader does not stream now ({self._status.state.value}). Try again when it does"
+            await abort(context, grpc.StatusCode.UNAVAILABLE, NOT_READY, message)
+        streaming = self._status.streaming
+        asked = streaming.loads.request(t for t in streaming.receiver.tables if t.relation.qualified_name in wanted)
+        paused = self._control.gate.closed
+        return reader_pb2.StartSnapshotResponse(loads=[table_snapshot(table, paused=paused) for table in asked])
 
     async def TailChanges(self, request, context) -> AsyncIterator[reader_pb2.TailChangesResponse]:
         """Decoded rows from now on."""
@@ -192,14 +214,24 @@ def _name(table: ReplicatedTable) -> TableName:
     return TableName(relation.qualified_name, target_table_name(relation.schema, relation.name))
 
 
-def _table(table: ReplicatedTable, streaming: Streaming, *, with_columns: bool) -> reader_pb2.ReplicatedTable:
+def _state(table: ReplicatedTable) -> reader_pb2.TableState:
+    if table.loading:
+        return reader_pb2.TABLE_STATE_LOADING
+    if table.preexisting_rows:
+        return reader_pb2.TABLE_STATE_STREAMING_WITHOUT_SNAPSHOT
+    return reader_pb2.TABLE_STATE_STREAMING
+
+
+def _table(
+    table: ReplicatedTable, streaming: Streaming, *, with_columns: bool, paused: bool
+) -> reader_pb2.ReplicatedTable:
     generation, transformer = streaming.feed.holder(table.lane)
     source, target = _name(table)
-    unread = reader_pb2.TABLE_STATE_STREAMING_WITHOUT_SNAPSHOT
+    load = streaming.loads.by_relation.get(table.relation.relation_id)
     return reader_pb2.ReplicatedTable(
         name=source,
         target_table=target,
-        state=unread if table.preexisting_rows else reader_pb2.TABLE_STATE_STREAMING,
+        state=_state(table),
         relation=relation_to_proto(table.relation if with_columns else replace(table.relation, columns=())),
         lane=table.lane,
         generation=generation,
@@ -207,5 +239,6 @@ def _table(table: ReplicatedTable, streaming: Streaming, *, with_columns: bool) 
         row_count=table.row_count,
         preexisting_row_estimate=table.preexisting_rows,
         warning=table.warning,
-        key_columns=[table.relation.columns[index].name for index in table.relation.key_indices],
+        key_columns=table.key_columns,
+        load=load and progress(load, paused=paused),
     )

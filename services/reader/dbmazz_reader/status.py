@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dbmazz.relation import Relation
+
 from dbmazz_reader.confirming import Confirmation
 from dbmazz_reader.feed import Feed
 from dbmazz_reader.inspection import Inspection
 from dbmazz_reader.postgres.catalogue import SlotHealth
 from dbmazz_reader.protocol.states import SessionState
 from dbmazz_reader.receiving import Receiver
+from dbmazz_reader.snapshot.loads import Loads
 
 
 @dataclass(slots=True)
@@ -19,6 +22,7 @@ class Streaming:
     feed: Feed
     receiver: Receiver
     confirmation: Confirmation
+    loads: Loads
 
     @property
     def left_batches(self) -> int:
@@ -56,6 +60,8 @@ class Status:
     # read those rows. As the checkpoint has stored them.
     preexisting: dict[int, int] = field(default_factory=dict)
     inspection: Inspection = field(default_factory=Inspection)
+    # Relations, with their columns, that a session has ended for because the table has others by now.
+    reshaped: set[Relation] = field(default_factory=set)
 
     @property
     def feed(self) -> Feed | None:

@@ -25,6 +25,8 @@ class ReplicatedTable:
     row_count: int = 0
     byte_count: int = 0
     preexisting_rows: int = 0
+    # A load of it is under way.
+    loading: bool = False
 
     @property
     def lane(self) -> int:
@@ -39,12 +41,22 @@ class ReplicatedTable:
     @property
     def warning(self) -> str:
         """What a person should know; "" when nothing."""
-        if not self.preexisting_rows:
+        if not self.preexisting_rows or self.loading:
             return ""
+        name = self.relation.qualified_name
         return (
-            f"table {self.relation.qualified_name} held about {self.preexisting_rows} rows before replication began;"
-            " they are not in the target unless they change. Load them once by other means"
+            f"table {name} held about {self.preexisting_rows} rows before replication began; they are not in the target"
+            f" unless they change. Run dbmazz snapshot {name}, or set DO_SNAPSHOT=true"
         )
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """Names of the columns of the identity, in its order."""
+        return tuple(self.relation.columns[index].name for index in self.relation.key_indices)
+
+    def loaded(self) -> None:
+        """The target has all its rows: from now on it has every row that a partial image may belong to."""
+        self.preexisting_rows, self.loading, self.builder.unread = 0, False, False
 
 
 class Tables:
@@ -117,7 +129,9 @@ class Tables:
         entry.described = True
         if known is not None:
             entry.row_count, entry.preexisting_rows = known.row_count, known.preexisting_rows
+            entry.loading = known.loading
             entry.builder.unread = known.builder.unread
+            entry.builder.version_floor = known.builder.version_floor
             entry.byte_count = known.byte_count
             entry.builder.unchanged_toast_count = known.builder.unchanged_toast_count
         return entry, True

@@ -37,9 +37,9 @@ class FaultyStore(SqliteStore):
         if self.broken:
             raise StoreError("the checkpoint store failed (SQLITE_FULL: database or disk is full)")
 
-    async def begin(self, checkpoint, unread):
+    async def begin(self, checkpoint, unread, streamed=()):
         await self._before_write()
-        return await super().begin(checkpoint, unread)
+        return await super().begin(checkpoint, unread, streamed)
 
     async def advance(self, checkpoints):
         await self._before_write()

@@ -134,7 +134,9 @@ async def test_a_newer_schema_is_refused_unharmed(tmp_path: Path):
     await store.begin(ORDERS, {})
     await store.close()
     _execute(path, "PRAGMA user_version = 99")
-    with pytest.raises(ConfigError, match=r"newer dbmazz \(schema 99, this one knows 2\).*point CHECKPOINT_URL"):
+    with pytest.raises(
+        ConfigError, match=rf"newer dbmazz \(schema 99, this one knows {schema.SCHEMA_VERSION}\).*point CHECKPOINT_URL"
+    ):
         await SqliteStore.open(path)
     _execute(path, f"PRAGMA user_version = {schema.SCHEMA_VERSION}")
     store = await SqliteStore.open(path)

@@ -12,7 +12,20 @@ from dbmazz_cli.__main__ import main
 from dbmazz_cli.command import dbmazz
 
 SERVICES = ["reader", "transformer", "loader", "checkpoint", "monitor"]
-COMMANDS = ["demo", "run", "status", "pause", "resume", "drain", "reload", "config", "sandbox", "traffic", *SERVICES]
+COMMANDS = [
+    "demo",
+    "run",
+    "status",
+    "pause",
+    "resume",
+    "drain",
+    "snapshot",
+    "reload",
+    "config",
+    "sandbox",
+    "traffic",
+    *SERVICES,
+]
 # What a service process has no use for, and what would cost each container start time and memory. grpc comes with the
 # core's errors; rich comes with structlog wherever it is installed, which is not so in the images of the services.
 HEAVY = ["rich", "psutil", "duckdb", "pymysql", "psycopg", "sqlglot", "aiohttp", "numpy", "dbmazz_sandbox"]

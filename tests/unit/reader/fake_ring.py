@@ -27,6 +27,7 @@ OPERATIONS = {
     types_pb2.OPERATION_INSERT: "insert",
     types_pb2.OPERATION_UPDATE: "update",
     types_pb2.OPERATION_DELETE: "delete",
+    types_pb2.OPERATION_READ: "read",
 }
 
 
@@ -40,6 +41,8 @@ class FakeCheckpoint(checkpoint_pb2_grpc.CheckpointServiceServicer):
         self.epoch = 1000
         self.fenced = False
         self.unread: list[checkpoint_pb2.UnreadTable] = []
+        self.streamed: list[int] = []
+        self.loads: dict[int, checkpoint_pb2.TableLoad] = {}
         self._moved = asyncio.Condition()
 
     async def confirm(self, lsn: int, batch_id: int = 0) -> None:
@@ -57,7 +60,18 @@ class FakeCheckpoint(checkpoint_pb2_grpc.CheckpointServiceServicer):
     async def GetCheckpoint(self, request, context):
         if self.stored is None:
             await abort(context, grpc.StatusCode.NOT_FOUND, NOT_FOUND, "nothing stored")
-        return checkpoint_pb2.GetCheckpointResponse(checkpoint=self.stored, confirmed_lsn=self.confirmed_lsn)
+        return checkpoint_pb2.GetCheckpointResponse(
+            checkpoint=self.stored, confirmed_lsn=self.confirmed_lsn, streamed_tables=self.streamed
+        )
+
+    async def ListTableLoads(self, request, context):
+        return checkpoint_pb2.ListTableLoadsResponse(loads=self.loads.values())
+
+    async def StoreTableLoad(self, request, context):
+        self.loads[request.load.relation_id] = request.load
+        if request.load.state == checkpoint_pb2.TABLE_LOAD_STATE_DONE:
+            self.unread = [table for table in self.unread if table.relation_id != request.load.relation_id]
+        return checkpoint_pb2.StoreTableLoadResponse()
 
     async def BeginEpoch(self, request, context):
         self.epoch += 1
@@ -72,6 +86,7 @@ class FakeCheckpoint(checkpoint_pb2_grpc.CheckpointServiceServicer):
             timeline=request.timeline,
         )
         self.unread.extend(request.unread_tables)
+        self.streamed = list(request.streamed_tables)
         return checkpoint_pb2.BeginEpochResponse(
             epoch=self.epoch, confirmed_lsn=self.confirmed_lsn, unread_tables=self.unread
         )
@@ -279,6 +294,7 @@ class FakeRing:
 async def fake_ring(source_url: str, **settings: object) -> AsyncIterator[FakeRing]:
     """A ring around one source database; the reader starts when told to."""
     values = {"source_url": source_url, "listen": "127.0.0.1:0", "batch_interval_ms": 10, "status_interval_s": 0.2}
+    values["do_snapshot"] = False  # these tests are about the stream
     async with asyncio.TaskGroup() as group:
         ring = FakeRing(Settings().replace(**{**values, **settings}), group)
         await ring.start_checkpoint()

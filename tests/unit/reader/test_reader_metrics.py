@@ -13,6 +13,7 @@ from dbmazz_reader.controlling import Control
 from dbmazz_reader.feed import Feed
 from dbmazz_reader.inspection import Inspection
 from dbmazz_reader.measuring import measure
+from dbmazz_reader.pausing import Gate
 from dbmazz_reader.postgres.catalogue import SlotHealth
 from dbmazz_reader.protocol.cuts import Cutter
 from dbmazz_reader.protocol.decoder import Decoder
@@ -20,6 +21,7 @@ from dbmazz_reader.protocol.resume import Slot
 from dbmazz_reader.protocol.states import SessionState
 from dbmazz_reader.receiving import Receiver
 from dbmazz_reader.service import ReaderService
+from dbmazz_reader.snapshot.loads import Loads
 from dbmazz_reader.status import Status, Streaming
 from dbmazz_reader.tables import Tables
 
@@ -57,7 +59,8 @@ def session(settings: Settings) -> Streaming:
     receiver._send(receiver.cutter.cut(decoder))
     receiver.received_lsn, receiver.server_lsn = 2050, 3000
     feed.connect("one")
-    return Streaming(feed, receiver, confirmation)
+    loads = Loads(settings, None, None, receiver, feed, confirmation, Gate(), 0, set())
+    return Streaming(feed, receiver, confirmation, loads)
 
 
 async def scraped(settings: Settings, status: Status) -> Scraped:

@@ -22,6 +22,17 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class TableLoad:
+    """How far the load of a table is. `load` is the TableLoad of checkpoint.proto, in bytes: only the reader looks into it."""
+
+    relation_id: int
+    table: str
+    done: bool
+    load: bytes
+    update_time_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Announcement:
     """What watchers are told: always in the store before."""
 

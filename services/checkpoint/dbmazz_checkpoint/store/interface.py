@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from dbmazz.errors import STORE_UNAVAILABLE, DbmazzError
 
-from dbmazz_checkpoint.protocol.slot import Checkpoint
+from dbmazz_checkpoint.protocol.slot import Checkpoint, TableLoad
 
 
 class StoreError(DbmazzError):
@@ -38,11 +38,29 @@ class Store(Protocol):
         """The recent positions of a slot, newest first: at most one per second, of which a bounded number is kept."""
         ...
 
-    async def begin(self, checkpoint: Checkpoint, unread: Mapping[int, int]) -> dict[int, int]:
+    async def begin(
+        self, checkpoint: Checkpoint, unread: Mapping[int, int], streamed: Collection[int] = ()
+    ) -> dict[int, int]:
         """Stores a position with a new epoch; from now on `advance` refuses the epoch before it.
 
-        `unread` (row estimates by relation id) is added to the unread tables of the slot; all of them are returned.
+        `unread` (row estimates by relation id) is added to the unread tables of the slot; all of them are returned. `streamed`
+        replaces the slot's streamed tables, unless it is empty.
         """
+        ...
+
+    async def streamed(self, slot: str) -> list[int]:
+        """The tables that the last epoch replicated, ascending; [] when none has told."""
+        ...
+
+    async def store_load(self, slot: str, epoch: int, load: TableLoad) -> bool:
+        """Stores how far a table's load is; one that is done takes the table off the unread ones.
+
+        False, and nothing stored, when the epoch is not the stored one.
+        """
+        ...
+
+    async def loads(self, slot: str) -> list[TableLoad]:
+        """The stored loads of a slot, in order of relation ids."""
         ...
 
     async def advance(self, checkpoints: Sequence[Checkpoint]) -> list[bool]:

@@ -48,8 +48,31 @@ _VERSION_2 = (
     """,
 )
 
+# How far the load of each table is (TableLoad of checkpoint.proto, as bytes; what stands beside it is for people), and which
+# tables the last epoch replicated.
+_VERSION_3 = (
+    """
+    CREATE TABLE table_load (
+      slot TEXT NOT NULL,
+      relation_id INTEGER NOT NULL,
+      table_name TEXT NOT NULL,
+      state TEXT NOT NULL,
+      update_time_us INTEGER NOT NULL,
+      load BLOB NOT NULL,
+      PRIMARY KEY (slot, relation_id)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE streamed_table (
+      slot TEXT NOT NULL,
+      relation_id INTEGER NOT NULL,
+      PRIMARY KEY (slot, relation_id)
+    ) WITHOUT ROWID
+    """,
+)
+
 # Statements that lead from version n to n + 1, in order.
-MIGRATIONS = (_VERSION_1, _VERSION_2)
+MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 

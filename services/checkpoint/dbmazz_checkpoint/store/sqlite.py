@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -16,7 +16,7 @@ from typing import TypeVar
 from dbmazz.errors import ConfigError
 from dbmazz.lsn import Lsn
 
-from dbmazz_checkpoint.protocol.slot import Checkpoint
+from dbmazz_checkpoint.protocol.slot import Checkpoint, TableLoad
 from dbmazz_checkpoint.store import schema
 from dbmazz_checkpoint.store.interface import StoreError
 from dbmazz_checkpoint.store.lock import ProcessLock
@@ -66,8 +66,19 @@ class SqliteStore:
         newest_first = "history WHERE slot = ? ORDER BY epoch DESC, second DESC LIMIT ?"
         return await self._run(self._select, newest_first, slot, limit)
 
-    async def begin(self, checkpoint: Checkpoint, unread: Mapping[int, int]) -> dict[int, int]:
-        return await self._run(self._begin, checkpoint, unread)
+    async def begin(
+        self, checkpoint: Checkpoint, unread: Mapping[int, int], streamed: Collection[int] = ()
+    ) -> dict[int, int]:
+        return await self._run(self._begin, checkpoint, unread, streamed)
+
+    async def streamed(self, slot: str) -> list[int]:
+        return await self._run(self._streamed, slot)
+
+    async def store_load(self, slot: str, epoch: int, load: TableLoad) -> bool:
+        return await self._run(self._store_load, slot, epoch, load)
+
+    async def loads(self, slot: str) -> list[TableLoad]:
+        return await self._run(self._loads, slot)
 
     async def advance(self, checkpoints: Sequence[Checkpoint]) -> list[bool]:
         return await self._run(self._advance, checkpoints)
@@ -93,7 +104,7 @@ class SqliteStore:
         rows = self._connection.execute(f"SELECT {_COLUMNS} FROM {source}", values)
         return [Checkpoint(slot, epoch, Lsn.parse(lsn), *rest) for slot, epoch, lsn, *rest in rows]
 
-    def _begin(self, checkpoint: Checkpoint, unread: Mapping[int, int]) -> dict[int, int]:
+    def _begin(self, checkpoint: Checkpoint, unread: Mapping[int, int], streamed: Collection[int]) -> dict[int, int]:
         self._connection.execute("BEGIN IMMEDIATE")
         with self._connection:
             self._write(checkpoint)
@@ -101,8 +112,40 @@ class SqliteStore:
                 "INSERT OR IGNORE INTO unread_table (slot, relation_id, row_estimate) VALUES (?, ?, ?)",
                 [(checkpoint.slot, relation_id, rows) for relation_id, rows in unread.items()],
             )
+            if streamed:
+                self._connection.execute("DELETE FROM streamed_table WHERE slot = ?", (checkpoint.slot,))
+                self._connection.executemany(
+                    "INSERT INTO streamed_table (slot, relation_id) VALUES (?, ?)",
+                    [(checkpoint.slot, relation_id) for relation_id in set(streamed)],
+                )
         query = "SELECT relation_id, row_estimate FROM unread_table WHERE slot = ? ORDER BY relation_id"
         return dict(self._connection.execute(query, (checkpoint.slot,)))
+
+    def _streamed(self, slot: str) -> list[int]:
+        query = "SELECT relation_id FROM streamed_table WHERE slot = ? ORDER BY relation_id"
+        return [relation_id for (relation_id,) in self._connection.execute(query, (slot,))]
+
+    def _store_load(self, slot: str, epoch: int, load: TableLoad) -> bool:
+        self._connection.execute("BEGIN IMMEDIATE")
+        with self._connection:
+            stored = self._select("checkpoint WHERE slot = ?", slot)
+            if not stored or stored[0].epoch != epoch:
+                return False
+            state = "done" if load.done else "running"
+            values = (slot, load.relation_id, load.table, state, load.update_time_us, load.load)
+            self._connection.execute("INSERT OR REPLACE INTO table_load VALUES (?, ?, ?, ?, ?, ?)", values)
+            if load.done:
+                where = "WHERE slot = ? AND relation_id = ?"
+                self._connection.execute(f"DELETE FROM unread_table {where}", (slot, load.relation_id))
+        return True
+
+    def _loads(self, slot: str) -> list[TableLoad]:
+        query = (
+            "SELECT relation_id, table_name, state = 'done', load, update_time_us FROM table_load WHERE slot = ?"
+            " ORDER BY relation_id"
+        )
+        rows = self._connection.execute(query, (slot,))
+        return [TableLoad(relation_id, name, bool(done), load, time) for relation_id, name, done, load, time in rows]
 
     def _advance(self, checkpoints: Sequence[Checkpoint]) -> list[bool]:
         self._connection.execute("BEGIN IMMEDIATE")

@@ -76,10 +76,14 @@ AnyTable = TypeVar("AnyTable", Table, UserTable)
 
 
 class Catalogue:
-    """One connection for questions, dialled when first needed and again when it broke."""
+    """One connection for questions, dialled when first needed and again when it broke.
 
-    def __init__(self, source_url: str) -> None:
+    A question that meets a lock waits for at most `lock_timeout_ms` (0: as long as the server says).
+    """
+
+    def __init__(self, source_url: str, lock_timeout_ms: int = 0) -> None:
         self._source_url = source_url
+        self._lock_timeout_ms = lock_timeout_ms
         self._connection: psycopg.AsyncConnection | None = None
         self._dialling = asyncio.Lock()
         self.major = 0
@@ -93,6 +97,11 @@ class Catalogue:
         """(xmax, ids that are in progress) of a query that runs now; see protocol/visibility.py."""
         ((xmax, running),) = await self.rows(queries.SNAPSHOT, "looking at running transactions")
         return int(xmax), frozenset(map(int, running))
+
+    async def flush_lsn(self) -> int:
+        """How far the WAL is flushed."""
+        ((lsn,),) = await self.rows("SELECT pg_current_wal_flush_lsn()::text", "asking for the end of the WAL")
+        return Lsn.parse(lsn)
 
     async def system_identifier(self) -> str:
         """Of the cluster, in decimal, as IDENTIFY_SYSTEM gives it."""
@@ -145,6 +154,8 @@ class Catalogue:
             fresh = self._connection is None or self._connection.closed
             if fresh:
                 self._connection = await connect(self._source_url)
+                if self._lock_timeout_ms:
+                    await self._connection.execute(f"SET lock_timeout = {self._lock_timeout_ms}")
             return self._connection, fresh
 
     async def server(self) -> ServerInfo:
@@ -158,6 +169,13 @@ class Catalogue:
         """True when there is a publication of this name in the database."""
         doing = "looking for the publication"
         return bool(await self.rows("SELECT 1 FROM pg_publication WHERE pubname = %(name)s", doing, name=name))
+
+    async def publishes_all(self, name: str) -> bool:
+        """True for a publication FOR ALL TABLES: a table is in it from its beginning."""
+        found = await self.rows(
+            "SELECT puballtables FROM pg_publication WHERE pubname = %(name)s", "looking at the publication", name=name
+        )
+        return bool(found and found[0][0])
 
     async def user_tables(self) -> list[UserTable]:
         """All tables that could be replicated, by name."""

@@ -13,6 +13,7 @@ _SLOTS_EXHAUSTED = "53400"
 _NO_PRIVILEGE = "42501"
 _SLOT_UNUSABLE = "55000"
 _WAL_REMOVED = "58P01"
+_LOCKED = "55P03"
 _UNDEFINED = ("42P01", "42703")
 
 
@@ -39,7 +40,7 @@ def source_error(error: psycopg.Error, doing: str, fix: str = "") -> SourceError
         )
     if state in _UNDEFINED:
         return SourceMoved(f"{doing}: {text}", fix)
-    if not state or state.startswith(_PASSING_CLASSES):
+    if not state or state == _LOCKED or state.startswith(_PASSING_CLASSES):
         return SourceUnavailable(f"{doing}: {text}", "It is tried again")
     return SourceError(f"{doing}: {text} (SQLSTATE {state})", fix)
 

@@ -13,7 +13,8 @@ from dbmazz.relation import Relation
 from dbmazz.v1 import change_pb2, reader_pb2
 
 from dbmazz_reader.protocol.decoder import Decoder
-from dbmazz_reader.protocol.lanes import LaneBuilder
+from dbmazz_reader.protocol.kernel import Fields
+from dbmazz_reader.protocol.lanes import LaneBuilder, pack
 
 HEARTBEAT_LANE = 0
 # What the field holds: seven weeks.
@@ -31,6 +32,8 @@ class SealedBatch:
     batch: change_pb2.ChangeBatch
     size: int
     response: reader_pb2.StreamChangesResponse | None = None
+    # Its rows are those of a load.
+    loaded: bool = False
 
     @property
     def first_commit_time(self) -> int:
@@ -60,6 +63,12 @@ class Cutter:
             response.batch.age_ms = age_ms
             batches.append(self._place(response, lane.relation))
         return batches
+
+    def load(self, lane: LaneBuilder, fields: Fields) -> SealedBatch:
+        """Rows of a load, between two transactions; everything before them must have been cut."""
+        sealed = self._place(pack(lane, fields), lane.relation)
+        sealed.loaded = True
+        return sealed
 
     def truncate(self, lane: LaneBuilder, lsn: int) -> SealedBatch:
         """A barrier in one lane; everything before it must have been cut."""

@@ -1,8 +1,9 @@
 """What kernel.pyx compiles to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from dbmazz.relation import Relation
+from dbmazz.v1 import change_pb2
 
 from dbmazz_reader.protocol.readbacks import Readback
 
@@ -31,6 +32,8 @@ class PackedLane:
 
     unread: bool
     """The table holds rows that nobody has read: the target may lack the row that a partial image belongs to."""
+    version_floor: int
+    """Above the versions of all rows that a load has put into the lane, 0 without a load: no change LSN goes out below it."""
     unchanged_toast_count: int
     """Unchanged TOAST columns of all rows so far, sealed or not."""
     readbacks: list[Readback]
@@ -49,6 +52,8 @@ class PackedLane:
     @property
     def row_count(self) -> int:
         """Open rows."""
+    def barrier(self, lsn: int, open_run: int, commit_lsn: int) -> int:
+        """The LSN below which rows go with a truncate at `lsn` of the open transaction; to be asked once for each."""
     def complete(self, completions: list[tuple[int, dict[int, bytes | None]]]) -> None:
         """Puts values in the place of absent ones, by row and column; None is NULL. ValueError for a row that is not there."""
     def take(self, open_run: int) -> Fields:
@@ -79,6 +84,9 @@ class RowDecoder:
     def open_run(self) -> int:
         """Number of the open transaction, 0 when there is none."""
     @property
+    def commit_lsn(self) -> int:
+        """LSN of the open transaction's commit record, 0 when there is none."""
+    @property
     def xid(self) -> int | None:
         """Id of the open transaction, None when there is none."""
     @property
@@ -108,3 +116,39 @@ class RowDecoder:
         MalformedMessage for what is no message of protocol 1, SourceError for a row without its key; both leave no half row
         behind. With KEEPALIVE and RARE the frame at the index is the caller's.
         """
+
+class CopiedRows:
+    """Rows of one chunk, in the order in which COPY gave them."""
+
+    def __init__(self, columns: int, key_indices: tuple[int, ...]) -> None: ...
+    @property
+    def columns(self) -> int: ...
+    @property
+    def row_count(self) -> int: ...
+    @property
+    def byte_count(self) -> int:
+        """What they take in memory."""
+    def take(self, frames: list[bytes | memoryview]) -> None:
+        """Adds rows, each frame one row of COPY's text format. ValueError for what is no such row, which is left out."""
+    def last_key(self) -> tuple[bytes, ...] | None:
+        """The texts of the last row's key; None without rows."""
+
+class ChangedKeys:
+    """Keys that transactions which a chunk's snapshot cannot see have changed; `len` says how many."""
+
+    def __init__(self, columns: int, key_indices: tuple[int, ...]) -> None: ...
+    def __len__(self) -> int: ...
+    def restrict(self, rows: CopiedRows) -> None:
+        """From now on, only keys of these rows matter."""
+    def take(self, batch: change_pb2.ChangeBatch, invisible: Sequence[bool]) -> None:
+        """A batch of the table's lane; `invisible` tells for each of its runs whether the snapshot cannot see it."""
+
+def merge(
+    rows: CopiedRows, changes: ChangedKeys | None, version: int, time: int, row_limit: int, byte_limit: int
+) -> tuple[list[Fields], int, int, int]:
+    """What of a chunk goes into the lane, in batches of at most so many rows and bytes.
+
+    A row whose key nobody changed goes in whole, as READ with `version` and `time` (microseconds since 1970). Of a key whose
+    last event is a newer image, only what no image since the chunk's row carries goes in, as an UPDATE with the version of
+    that image; of a key that was deleted on the way, nothing. (batches, rows read, rows that complete, rows overtaken).
+    """

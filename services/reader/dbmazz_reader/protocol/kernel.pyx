@@ -13,7 +13,7 @@ from cpython.list cimport PyList_GET_SIZE
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject
 from libc.stdint cimport INT32_MAX, INT64_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memchr, memcmp, memcpy, memset
 
 cdef extern from "Python.h":
     PyObject *PyBytes_FromStringAndSize(const char *, Py_ssize_t) except NULL
@@ -26,6 +26,9 @@ from dbmazz_reader.protocol.frames import unknown_frame
 from dbmazz_reader.protocol.malformed import MalformedMessage
 from dbmazz_reader.protocol.readbacks import Readback
 from dbmazz_reader.protocol.relations import key_not_carried
+
+# What `take` gives; see kernel.pyi.
+Fields = tuple
 
 # Why a call of `decode_rows` stopped.
 END = 0
@@ -45,6 +48,7 @@ cdef enum:
     INSERT = 1
     UPDATE = 2
     DELETE = 3
+    READ = 4
     # u8 'w' · u64 start LSN of the data · u64 end LSN of the server's WAL · i64 send time
     XLOG_DATA_HEADER = 25
     # u8 'k' · u64 end LSN of what was sent · i64 send time · u8 reply requested
@@ -53,6 +57,8 @@ cdef enum:
     BEGIN_BYTES = 21
     # u8 'C' · u8 flags · u64 LSN of the commit record · u64 end LSN of the transaction · i64 commit time
     COMMIT_BYTES = 26
+    # Between the versions of a load's rows and the commit that follows them: one for each truncate of one transaction.
+    TRUNCATES_ROOM = 16
     # Relations whose lane is found without asking the dict.
     NEAR = 64
 
@@ -62,3 +68,4 @@ include "kernel_bytes.pxi"
 include "kernel_lane.pxi"
 include "kernel_image.pxi"
 include "kernel_decoder.pxi"
+include "kernel_chunk.pxi"

@@ -73,6 +73,10 @@ cdef class RowDecoder:
         return taken
 
     @property
+    def commit_lsn(self):
+        return self.transaction.commit_lsn if self.in_transaction else 0
+
+    @property
     def open_run(self):
         return self.transaction.serial if self.in_transaction else 0
 

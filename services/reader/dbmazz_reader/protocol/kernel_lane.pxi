@@ -8,6 +8,11 @@ cdef class PackedLane:
     cdef readonly Py_ssize_t columns
     # The table holds rows that nobody has read: the target may lack the row that a partial image belongs to.
     cdef public bint unread
+    # Above the versions of all rows that a load has put into the lane, 0 without a load; see docs/guarantees.md.
+    cdef public uint64_t version_floor
+    # The serial of the last transaction that truncated the table, and how often it has.
+    cdef uint64_t truncated_run
+    cdef uint64_t truncates
     # Unchanged TOAST columns of all rows so far, sealed or not.
     cdef public uint64_t unchanged_toast_count
     cdef public list readbacks
@@ -69,6 +74,7 @@ cdef class PackedLane:
         cdef uint8_t *length
         cdef uint8_t *bitmap
         cdef bint begins = self.run != transaction.serial
+        cdef uint64_t version = self._raised(lsn, transaction.serial, transaction.commit_lsn)
         reserve(&self.ops, 1)
         reserve(&self.bitmaps, 8 * <size_t>self.words)
         reserve(&self.lengths, 4 * <size_t>self.columns)
@@ -92,7 +98,7 @@ cdef class PackedLane:
             self.change_lsns.size = 0
         self.run_rows += 1
         store32(self.run_counts.at + self.run_counts.size - 4, self.run_rows)
-        store64(self.change_lsns.at + self.change_lsns.size, lsn)
+        store64(self.change_lsns.at + self.change_lsns.size, version)
         self.change_lsns.size += 8
         self.ops.at[self.ops.size] = op
         self.ops.size += 1
@@ -122,6 +128,28 @@ cdef class PackedLane:
             key = [text_of(&cells[self.keys[position]]) for position in range(self.key_count)]
             self.readbacks.append(Readback(<Py_ssize_t>self.ops.size - 1, xid, tuple(key), tuple(columns)))
         return 0
+
+    cdef uint64_t _raised(self, uint64_t lsn, uint64_t serial, uint64_t commit_lsn) noexcept:
+        """The version of a change at `lsn`, while its transaction goes on in a later batch.
+
+        A change may have been written before the rows of a load were read, by a transaction that the load could not see: it is
+        newer all the same, and older than the commit. A truncate in between stays in between.
+        """
+        cdef uint64_t raised
+        if lsn >= self.version_floor + TRUNCATES_ROOM or commit_lsn <= TRUNCATES_ROOM:
+            return lsn
+        raised = min(self.version_floor, commit_lsn - 1 - TRUNCATES_ROOM)
+        if self.truncated_run == serial:
+            raised += min(self.truncates, <uint64_t>TRUNCATES_ROOM)
+        return max(lsn, raised)
+
+    def barrier(self, uint64_t lsn, uint64_t open_run, uint64_t commit_lsn):
+        """The LSN below which rows go with a truncate at `lsn` of the open transaction: its own earlier rows go, too."""
+        if not self.version_floor:
+            return lsn
+        self.truncates = self.truncates + 1 if self.truncated_run == open_run else 1
+        self.truncated_run = open_run
+        return self._raised(lsn, open_run, commit_lsn)
 
     def complete(self, list completions not None):
         """Puts values that were read from the source in the place of absent ones."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dbmazz.v1 import change_pb2, reader_pb2
 
-from dbmazz_reader.protocol.kernel import PackedLane
+from dbmazz_reader.protocol.kernel import Fields, PackedLane
 
 # In the order of kernel.Fields.
 FIELDS = (
@@ -22,11 +22,16 @@ class LaneBuilder(PackedLane):
 
         Rows of `open_run` (RowDecoder.open_run), whose commit was not seen yet, carry the LSNs of their changes.
         """
-        response = reader_pb2.StreamChangesResponse()
-        batch = response.batch
-        batch.lane = self.lane
-        batch.kind = change_pb2.BATCH_KIND_ROWS
-        batch.relation_id = self.relation.relation_id
-        for field, value in zip(FIELDS, self.take(open_run), strict=True):
-            setattr(batch, field, value)
-        return response
+        return pack(self, self.take(open_run))
+
+
+def pack(lane: LaneBuilder, fields: Fields) -> reader_pb2.StreamChangesResponse:
+    """Rows of a lane as a batch without its place in the epoch."""
+    response = reader_pb2.StreamChangesResponse()
+    batch = response.batch
+    batch.lane = lane.lane
+    batch.kind = change_pb2.BATCH_KIND_ROWS
+    batch.relation_id = lane.relation.relation_id
+    for field, value in zip(FIELDS, fields, strict=True):
+        setattr(batch, field, value)
+    return response

@@ -44,6 +44,8 @@ class Checkpoint:
     confirmed_lsn: int
     system_identifier: str
     timeline: int
+    # The relations that the last epoch replicated; empty when it has not told.
+    streamed: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

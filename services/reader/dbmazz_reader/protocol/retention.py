@@ -44,6 +44,11 @@ class LaneQueue:
         return len(self.sent) + len(self.pending)
 
     @property
+    def first_open(self) -> int | None:
+        """The first batch that is not acknowledged; None when all are."""
+        return next((batch.batch_id for batch in chain(self.sent, self.pending)), None)
+
+    @property
     def oldest_commit_time(self) -> int:
         """Of the rows that are not acknowledged, in microseconds since 1970; 0 when there are none."""
         return next(filter(None, (batch.first_commit_time for batch in chain(self.sent, self.pending))), 0)

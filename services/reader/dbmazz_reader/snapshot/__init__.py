@@ -1,0 +1,1 @@
+"""Loads of tables beside the stream."""
