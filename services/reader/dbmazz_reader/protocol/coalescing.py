@@ -14,6 +14,8 @@ ENOUGH_BYTES = 128 << 10
 FILL = 1 / 8
 # Shorter waits than this are rounded up to it by epoll.
 SHORTEST_S = 0.001
+# Less than this is left over from rounding, and no wait at all.
+_NOTHING_S = 1e-6
 
 
 class Coalescing:
@@ -40,7 +42,7 @@ class Coalescing:
         """
         left = self._empty_at + self.max_s - now
         missing = min(ENOUGH_BYTES, room * FILL) - waiting
-        if left <= 0 or missing <= 0:
+        if left <= _NOTHING_S or missing <= 0:
             return 0.0
         if self._rate * left <= missing:
             return left
