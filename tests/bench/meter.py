@@ -33,6 +33,12 @@ def rss_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
 
 
+def pss_bytes(pid: int) -> int:
+    """Resident memory, pages that processes share (libraries, mostly) counted to each in parts."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) * 1024
+
+
 @dataclass(frozen=True)
 class Meter:
     """CPU of several processes by name since the meter was made."""

@@ -54,8 +54,8 @@ def table(results: dict) -> str:
         peer = f"{one['pg_recvlogical']['rows_per_second']:,}"
         rows.append((name, f"{one['rows_per_second']:,}", peer, f"{one['ratio_to_pg_recvlogical']:.2f}", *cpu))
     steady = [
-        ("", "events/s", "millicores", "events per millicore", "p50 ms", "p99 ms", "max ms", "MB"),
-        ("---",) + ("---:",) * 7,
+        ("", "events/s", "millicores", "events per millicore", "p50 ms", "p99 ms", "max ms", "MB", "MB shared once"),
+        ("---",) + ("---:",) * 8,
     ]
     for name in (
         name for name in results if "millicores" in (results[name] if isinstance(results[name], dict) else {})
@@ -70,6 +70,7 @@ def table(results: dict) -> str:
                 _known(one["events_per_millicore"]),
                 *(_known(lag.get(key)) for key in ("p50", "p99", "max")),
                 f"{one['rss_bytes']['services'] / 1e6:.0f}",
+                f"{one['pss_bytes'] / 1e6:.0f}",
             )
         )
     tables = [block for block in (rows, steady, _kernels(results.get("kernels", {}))) if len(block) > 2]

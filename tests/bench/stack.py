@@ -18,7 +18,7 @@ from dbmazz.v1 import reader_pb2, reader_pb2_grpc
 from dbmazz_cli.comparison import Target, compare
 from dbmazz_sandbox.postgres import EmbeddedPostgres
 
-from tests.bench.meter import rss_bytes
+from tests.bench.meter import pss_bytes, rss_bytes
 from tests.bench.replay import replay
 from tests.fixtures.fix_ring import Sandbox, running_sandbox
 from tests.fixtures.ring import SERVICES, Ring
@@ -105,6 +105,10 @@ class BenchRing:
     def rss(self) -> dict[str, int]:
         """Resident bytes of each service now."""
         return {service: rss_bytes(process.pid) for service in SERVICES if (process := self.ring[service].process)}
+
+    def pss(self) -> int:
+        """Bytes of the four together, pages that they share counted once (and in parts where others share them, too)."""
+        return sum(pss_bytes(process.pid) for service in SERVICES if (process := self.ring[service].process))
 
     async def pause(self) -> None:
         """Nothing is read from PostgreSQL any more; the answer comes when that is so."""

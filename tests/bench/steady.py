@@ -73,6 +73,7 @@ async def _measure(ring: BenchRing, writer: Writer, seconds: float, progress) ->
         points.append({"t": round(now, 2), "events": writer.events - first, "lag_bytes": status.lag_bytes})
         progress(f"{now:.0f} of {seconds:.0f} s, lag {status.lag_bytes / 1024:.0f} KB")
     elapsed, used, events = time.monotonic() - started, meter.used_s(), writer.events - first
+    pss = ring.pss()
     services_s = sum(used[service] for service in SERVICES)
     millicores = {name: round(value / elapsed * 1000, 2) for name, value in used.items()}
     return {
@@ -83,6 +84,7 @@ async def _measure(ring: BenchRing, writer: Writer, seconds: float, progress) ->
         "cpu_us_per_event": round(services_s / events * 1e6, 2) if events else None,
         "lag_ms": _lag(before, await _latency(ring)),
         "rss_bytes": {**rss, "services": sum(rss.values())},
+        "pss_bytes": pss,
         "points": points,
     }
 

@@ -44,11 +44,12 @@ def test_table_has_a_row_for_each_result() -> None:
         "events_per_millicore": 139.5,
         "lag_ms": None,
         "rss_bytes": {"services": 200_000_000},
+        "pss_bytes": 150_000_000,
         "rows_compared": 0,
     }
     text = report.table({"target": "null", "W1": drained(2.0, 0.8), "steady_3000": steady})
     assert "| W1 | 100,000 | 90,000 | 2.00 | 1.25 " in text
-    assert "| steady_3000 | 3,000 | 21.5 | 140 | - | - | - | 200 |" in text
+    assert "| steady_3000 | 3,000 | 21.5 | 140 | - | - | - | 200 | 150 |" in text
 
 
 def measured(name: str, of: str, workload: str, seconds: float) -> dict:
