@@ -10,7 +10,16 @@ from dbmazz_sandbox.starrocks.backends import BackendNode
 from dbmazz_sandbox.starrocks.cluster import Cluster
 from dbmazz_sandbox.starrocks.errors import LoadError
 from dbmazz_sandbox.starrocks.faults import Fault
-from dbmazz_sandbox.starrocks.http.answers import Handler, abort, broken, closing, json_text, no_continue
+from dbmazz_sandbox.starrocks.http.answers import (
+    Handler,
+    abort,
+    broken,
+    closing,
+    json_text,
+    no_continue,
+    reset,
+    table_of,
+)
 from dbmazz_sandbox.starrocks.http.auth import read_basic
 from dbmazz_sandbox.starrocks.http.body import Reset, read_body
 from dbmazz_sandbox.starrocks.http.transaction import TransactionBackend
@@ -40,7 +49,7 @@ class Backend:
 
     @web.middleware
     async def _down(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self._cluster.faults.take(Fault.BE_DOWN):
+        if self._cluster.faults.take(Fault.BE_DOWN, table_of(request)):
             return abort(request)
         await self._cluster.settle()
         return await handler(request)
@@ -60,7 +69,7 @@ class Backend:
         try:
             return await self._run(request, load)
         except Reset:
-            return abort(request)
+            return reset(request)
         finally:
             load.abort("the connection was lost or the load was cancelled")
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from dbmazz_sandbox.starrocks.cluster import Cluster
 from dbmazz_sandbox.starrocks.errors import LoadError
 from dbmazz_sandbox.starrocks.faults import Fault
-from dbmazz_sandbox.starrocks.http.answers import abort, broken, closing, json_text
+from dbmazz_sandbox.starrocks.http.answers import abort, broken, closing, json_text, reset
 from dbmazz_sandbox.starrocks.http.body import Reset, read_body
 from dbmazz_sandbox.starrocks.transactions.context import Context
 from dbmazz_sandbox.starrocks.transactions.coordinated import Coordinated
@@ -98,7 +98,7 @@ class TransactionBackend:
         except Failure as failure:
             return json_text(backend_failed(failure, label))
         except Reset:
-            return abort(request)
+            return reset(request)
         finally:
             if not done:
                 self._abort_load(running, label, "the body of a load did not come")
