@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -76,7 +77,7 @@ class Backend:
     async def _run(self, request: web.Request, load: StreamLoad) -> web.StreamResponse:
         names_table = self._cluster.version.names_table
         try:
-            load.begin(request.content_length, self._denied(request))
+            load.begin(request.content_length, self._denied(request)())
         except LoadError as error:
             load.fail(error)
             return closing(json_text(load.reply.to_json(names_table=names_table)))
@@ -92,11 +93,12 @@ class Backend:
             return abort(request)
         return json_text(load.reply.to_json(names_table=names_table))
 
-    def _denied(self, request: web.Request) -> str:
-        """The BE only looks at the form of the header; the password is the FE's business when the load begins."""
+    def _denied(self, request: web.Request) -> Callable[[], str]:
+        """The BE only looks at the form of the header; the password is the FE's business, whenever it is asked."""
         given = read_basic(request)
         if given is None:
             raise LoadError("no valid Basic authorization")
         database = request.match_info.get("db") or request.headers.get("db", "")
         table = request.match_info.get("table") or request.headers.get("table", "")
-        return self._cluster.users.load_denied(given.user, given.password, request.remote or "", database, table)
+        peer = request.remote or ""
+        return lambda: self._cluster.users.load_denied(given.user, given.password, peer, database, table)
