@@ -191,6 +191,7 @@ class StarRocksSandbox:
     def _end_outage(self) -> None:
         if self._outage is not None:
             self._outage.cancel()
+        self._back.set()
 
     def _addresses(self) -> tuple[str, int, int]:
         """Host, FE HTTP port and BE HTTP port, for SHOW BACKENDS and SHOW FRONTENDS."""

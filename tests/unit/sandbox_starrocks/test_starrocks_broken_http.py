@@ -141,6 +141,26 @@ async def test_the_fe_answers_what_is_too_large_to_parse(db, head, words) -> Non
     assert answer.endswith(f"Bad Request. <br/> {words}")
 
 
+@pytest.mark.parametrize("step", [1, 7, 100_000])
+def test_the_limits_to_the_byte(step) -> None:
+    """Line ends do not count; what a head is too large for is said as soon as that is known."""
+    from dbmazz_sandbox.starrocks.http.head import HEADER_TOO_LARGE, LINE_TOO_LARGE, Head
+
+    line, field = b"GET /" + b"x" * 4082 + b" HTTP/1.1", b"a: " + b"b" * 16381
+    assert (len(line), len(field)) == (4096, 16384)
+    for data, done, problem in (
+        (line + b"\r\n" + field + b"\r\n" + field + b"\r\n\r\nbody", True, ""),
+        (b"\r\n" + line + b"\n\n", True, ""),
+        (b"x" + line, False, LINE_TOO_LARGE),
+        (line + b"\r\n" + field + b"\r\nc" + field, False, HEADER_TOO_LARGE),
+        (line + b"\r\n" + field + b"\r\n" + field, False, ""),
+    ):
+        head = Head()
+        for at in range(0, len(data), step):
+            head.feed(data[at : at + step])
+        assert (head.done, head.problem, bytes(head.data)) == (done, problem, data)
+
+
 async def test_many_headers_in_pieces_and_a_second_request(db) -> None:
     """What fits goes to its handler, however it arrives; the limits count per request."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(db.sandbox.fe_url.rpartition(":")[2]))
