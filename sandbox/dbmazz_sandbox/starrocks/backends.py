@@ -43,6 +43,12 @@ class Backends:
     def __getitem__(self, position: int) -> BackendNode:
         return self._nodes[position]
 
+    def numbered(self, number: int) -> BackendNode:
+        """1 is the first, as in `POST /backends/1` of the control port. Raises ValueError."""
+        if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= len(self._nodes):
+            raise no_backend(number, len(self._nodes))
+        return self._nodes[number - 1]
+
     @property
     def alive(self) -> list[BackendNode]:
         return [node for node in self._nodes if node.alive]
@@ -78,3 +84,7 @@ class Backends:
         if number > 1:
             raise SqlError(f"Table replication num should be less than or equal to {way_out} ", state="HY000")
         raise SqlError("No alive nodes", state="HY000")
+
+
+def no_backend(number: object, count: int) -> ValueError:
+    return ValueError(f"there is no BE {number}: use 1 to {count}")

@@ -77,16 +77,21 @@ class BackgroundStarRocks:
     def clear_faults(self, fault: Fault | str | None = None) -> None:
         self._call(self._sandbox.faults.clear(fault))
 
-    def stop_backend(self, position: int) -> None:
-        """The BE at `be_urls[position]` refuses connections, until `start_backend`."""
-        self._call(self._sandbox.stop_backend(position))
+    def stop_backend(self, number: int) -> None:
+        """BE 1, 2, … (`be_urls[number - 1]`) refuses connections, until `start_backend`. Raises ValueError."""
+        self._call(self._sandbox.stop_backend(number))
 
-    def start_backend(self, position: int) -> None:
-        self._call(self._sandbox.start_backend(position))
+    def start_backend(self, number: int) -> None:
+        """Raises ValueError."""
+        self._call(self._sandbox.start_backend(number))
 
     def restart_frontend(self, seconds: float) -> None:
         """Drop all connections to the FE and refuse new ones for so long."""
         self._call(self._sandbox.restart_frontend(seconds))
+
+    def start_frontend(self) -> None:
+        """The FE is back when this returns, however long it was to stay away."""
+        self._call(self._sandbox.start_frontend())
 
     def _call(self, coroutine: Coroutine[Any, Any, R]) -> R:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(CALL_S)

@@ -29,7 +29,7 @@ class Fault(enum.StrEnum):
     # BE, with the body
     RESET_IN_BODY = "reset_in_body"  # after `bytes` of it
     REJECT_ROWS = "reject_rows"  # `rows` of the load are filtered
-    STALL = "stall"  # until cleared
+    STALL = "stall"  # until cleared, each load that it counts
     MEMORY_LIMIT = "memory_limit"
     TABLET_RACE = "get_tablet_race"
     TOO_MANY_VERSIONS = "too_many_versions"
@@ -44,8 +44,8 @@ class Fault(enum.StrEnum):
     FAILED_ALTER = "failed_alter"  # the job is cancelled
 
 
-# These hit a server, not a table.
-SERVER_FAULTS = frozenset({Fault.FE_DOWN, Fault.BE_DOWN})
+# These hit a server, whatever is asked of it.
+SERVER_FAULTS = frozenset({Fault.FE_DOWN})
 STATUSES = (500, 502, 503, 504)
 USED_KEPT = 1000  # rules that are used up and still listed
 
@@ -84,6 +84,7 @@ class Faults:
         self._rules: list[Rule] = []
         self._idents = itertools.count(1)
         self._changed = asyncio.Condition()
+        self._holding: set[int] = set()  # rules whose loads wait, also those that are used up
         self.hits: Counter[str] = Counter()
 
     def add(
@@ -99,10 +100,7 @@ class Faults:
         after_bytes: int = 0,
     ) -> Rule:
         """Switch a fault on. Raises ValueError that names the fault and what there is."""
-        try:
-            kind = Fault(fault)
-        except ValueError:
-            raise ValueError(f"unknown fault {fault!r}: use one of {', '.join(Fault)}") from None
+        kind = _named(fault)
         least = {"skip": (skip, 0), "delay_ms": (delay_ms, 0), "rows": (rows, 1), "bytes": (after_bytes, 0)}
         for name, (value, minimum) in {"count": (count, 1), **least}.items():
             wrong_type = isinstance(value, bool) or not isinstance(value, int)
@@ -127,9 +125,12 @@ class Faults:
         return [rule for rule in self._rules if rule.remaining == 0]
 
     async def clear(self, fault: Fault | str | None = None) -> None:
-        """Take rules away (all, or those of one fault) and wake the loads that stall."""
+        """Take rules away (all, or those of one fault) and wake the loads that stall. Raises ValueError as `add` does."""
+        kind = None if fault is None else _named(fault)
         async with self._changed:
-            self._rules = [rule for rule in self._rules if fault is not None and rule.fault != Fault(fault)]
+            self._rules = [rule for rule in self._rules if kind is not None and rule.fault is not kind]
+            if kind in (None, Fault.STALL):
+                self._holding.clear()
             self._changed.notify_all()
 
     def take(self, fault: Fault, table: str | None = None) -> Rule | None:
@@ -157,16 +158,18 @@ class Faults:
         return any(rule.matches(fault, table) and not rule.skip for rule in self._rules)
 
     async def wait_while_stalled(self, table: str) -> None:
-        """Wait until no `stall` rule holds for the table. A stall ignores its count: it lasts until cleared."""
-        stalling = [rule for rule in self._rules if rule.matches(Fault.STALL, table)]
-        held = [rule for rule in stalling if not rule.skip]
-        for rule in stalling:
-            if rule.skip:
-                rule.skip -= 1
-        if not held:
+        """Wait, when a `stall` rule hits this load, until the rule is cleared, though it be used up by then."""
+        rule = self.take(Fault.STALL, table)
+        if rule is None:
             return
-        self.hits[Fault.STALL] += 1
-        for rule in held:
-            rule.hits += 1
+        self._holding.add(rule.ident)
         async with self._changed:
-            await self._changed.wait_for(lambda: not any(rule in self._rules for rule in held))
+            await self._changed.wait_for(lambda: rule.ident not in self._holding)
+
+
+def _named(fault: Fault | str) -> Fault:
+    """Raises ValueError that says which faults there are."""
+    try:
+        return Fault(fault)
+    except ValueError:
+        raise ValueError(f"unknown fault {fault!r}: use one of {', '.join(Fault)}") from None

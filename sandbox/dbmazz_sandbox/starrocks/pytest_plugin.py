@@ -24,8 +24,9 @@ def starrocks_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Back
 
 @pytest.fixture
 def starrocks(starrocks_sandbox: BackgroundStarRocks) -> Iterator[BackgroundStarRocks]:
-    """The same, with no fault left over and every BE up when the test is through."""
+    """The same, with no fault left over, and the FE and every BE up, when the test is through."""
     yield starrocks_sandbox
     starrocks_sandbox.clear_faults()
-    for position in range(len(starrocks_sandbox.be_urls)):
-        starrocks_sandbox.start_backend(position)
+    for number in range(1, len(starrocks_sandbox.be_urls) + 1):
+        starrocks_sandbox.start_backend(number)
+    starrocks_sandbox.start_frontend()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -19,6 +19,7 @@ from dbmazz_sandbox.starrocks.http.answers import backend_bad_request, frontend_
 from dbmazz_sandbox.starrocks.http.backend import Backend
 from dbmazz_sandbox.starrocks.http.control import Control
 from dbmazz_sandbox.starrocks.http.frontend import Frontend
+from dbmazz_sandbox.starrocks.http.head import Head
 from dbmazz_sandbox.starrocks.http.listener import Listener
 from dbmazz_sandbox.starrocks.mysql.server import MysqlPort
 from dbmazz_sandbox.starrocks.store import Store
@@ -28,6 +29,7 @@ from dbmazz_sandbox.starrocks.version import Version
 
 log = structlog.get_logger("dbmazz.sandbox.starrocks")
 FILE = "starrocks.duckdb"
+FE_HTTP = "FE HTTP"
 _WILDCARDS = ("0.0.0.0", "::")
 
 
@@ -59,7 +61,7 @@ class StarRocksSandbox:
         self._path = Path(data_dir) / FILE
         self._host = host
         self._advertised = advertise or (socket.gethostname() if host in _WILDCARDS else host)
-        self._ports = {"FE HTTP": fe_port, "BE HTTP": be_port, "MySQL": mysql_port, "control": control_port}
+        self._ports = {FE_HTTP: fe_port, "BE HTTP": be_port, "MySQL": mysql_port, "control": control_port}
         self._user, self._password = user, password
         self.version = Version.parse(version)
         self.backends = Backends(backends)
@@ -75,6 +77,8 @@ class StarRocksSandbox:
         self._servers: dict[int, Backend] = {}
         self._tasks: asyncio.TaskGroup
         self._outage: asyncio.Task[None] | None = None
+        self._wanted, self._back = asyncio.Event(), asyncio.Event()  # the FE, before its time; and it is there
+        self._back.set()
 
     async def start(self) -> None:
         if self._stack is not None:
@@ -90,7 +94,7 @@ class StarRocksSandbox:
                 await self._open_backend(stack, position, node, multi)
             self._transactions = TransactionFrontend(cluster, multi)
             frontend = Frontend(cluster, self._transactions, self.restart_frontend)
-            self._frontend = await self._open(stack, frontend.app, "FE HTTP", self._ports["FE HTTP"])
+            self._frontend = await self._open(stack, frontend.app, FE_HTTP, self._ports[FE_HTTP])
             self.fe_url = self._url(self._frontend)
             control = Control(self)
             listener = await self._open(stack, control.app, "control", self._ports["control"])
@@ -137,17 +141,18 @@ class StarRocksSandbox:
     def be_url(self) -> str:
         return self.backends[0].url if self.backends[0].port else ""
 
-    async def stop_backend(self, position: int) -> None:
-        """A BE goes down: connections to it are cut, new ones refused; the FE sends nobody there. Raises IndexError."""
-        node = self.backends[position]
+    async def stop_backend(self, number: int) -> None:
+        """BE 1, 2, … goes down (`be_urls[number - 1]`): connections to it are cut, new ones refused; the FE sends nobody
+        there. Raises ValueError when there is no such BE."""
+        node = self.backends.numbered(number)
         node.alive = False
         self._servers[node.ident].forget()
         await self._listeners[node.ident].refuse()
         log.info("backend_stopped", backend=node.ident)
 
-    async def start_backend(self, position: int) -> None:
-        """It comes back, on the same port, with the transactions it coordinated forgotten. Raises IndexError."""
-        node = self.backends[position]
+    async def start_backend(self, number: int) -> None:
+        """It comes back, on the same port, with the transactions it coordinated forgotten. Raises ValueError."""
+        node = self.backends.numbered(number)
         await self._listeners[node.ident].admit()
         node.alive = True
         log.info("backend_started", backend=node.ident)
@@ -159,6 +164,8 @@ class StarRocksSandbox:
         if not cluster.frontend_up:
             return
         cluster.frontend_up = False
+        self._wanted.clear()
+        self._back.clear()
         self._transactions.restart()
         cluster.labels.restart(cluster.now())
         log.info("frontend_stopped", seconds=seconds)
@@ -166,16 +173,25 @@ class StarRocksSandbox:
         await self._frontend.refuse()
         self._outage = self._tasks.create_task(self._come_back(seconds))
 
+    async def start_frontend(self) -> None:
+        """The FE is back when this returns, on the same ports, however long it was to stay away."""
+        self._wanted.set()
+        await self._back.wait()
+
     async def _come_back(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wanted.wait()
         await self._frontend.admit()
         await self._mysql.admit()
         self._cluster.frontend_up = True
+        self._back.set()
         log.info("frontend_started")
 
     def _end_outage(self) -> None:
         if self._outage is not None:
             self._outage.cancel()
+        self._back.set()
 
     def _addresses(self) -> tuple[str, int, int]:
         """Host, FE HTTP port and BE HTTP port, for SHOW BACKENDS and SHOW FRONTENDS."""
@@ -195,7 +211,8 @@ class StarRocksSandbox:
     ) -> Listener:
         # A BE reads the rest of a body that it refused; the FE closes on a client that sent its body unasked.
         lingering, bad_request = (10.0, backend_bad_request) if backend else (1.0, frontend_bad_request)
-        listener = Listener(app, name, self._host, port, lingering_time=lingering, bad_request=bad_request)
+        head = Head if name == FE_HTTP else None
+        listener = Listener(app, name, self._host, port, lingering_time=lingering, bad_request=bad_request, head=head)
         stack.push_async_callback(listener.close)
         await listener.open()
         return listener

@@ -43,21 +43,21 @@ async def test_redirects_go_round(three) -> None:
 async def test_a_be_that_is_down(three) -> None:
     sandbox = three.sandbox
     dead = sandbox.be_urls[1]
-    await sandbox.stop_backend(1)
+    await sandbox.stop_backend(2)
     assert dead not in [await redirected(three) for _ in range(6)]
     with pytest.raises(aiohttp.ClientConnectorError, match="Connect call failed"):
         await three.put(dead + three.path("t"), b"", {"Authorization": basic()})
     assert [(row[0], row[8]) for row in await three.sql("SHOW BACKENDS")] == [
         ("10001", "true"), ("10002", "false"), ("10003", "true"),
     ]  # fmt: skip
-    await sandbox.start_backend(1)
+    await sandbox.start_backend(2)
     assert dead in [await redirected(three) for _ in range(3)] and sandbox.be_urls[1] == dead
     assert [row[8] for row in await three.sql("SHOW BACKENDS")] == ["true"] * 3
 
 
 async def test_no_be_alive(three) -> None:
-    for position in range(3):
-        await three.sandbox.stop_backend(position)
+    for number in (1, 2, 3):
+        await three.sandbox.stop_backend(number)
     assert json.loads(await redirected(three)) == {
         "Status": "FAILED", "Message": "class com.starrocks.common.DdlException: No backend alive.",
     }  # fmt: skip
@@ -75,7 +75,7 @@ async def test_replicas_need_backends(three) -> None:
         "available BE nodes. You can change this default by setting the replication_num table properties. "
         "Current alive backend is [10001,10002,10003]..",
     )
-    await three.sandbox.stop_backend(2)
+    await three.sandbox.stop_backend(3)
     with pytest.raises(pymysql.MySQLError) as caught:
         await three.sql("CREATE TABLE c (id INT) PRIMARY KEY(id)")
     assert caught.value.args == (
@@ -108,9 +108,9 @@ async def test_a_transaction_ends_with_its_be(three) -> None:
     await three.sql(TABLE1)
     txn = Transactions(three)
     await txn.call("begin", "l", table="table1")
-    position = [f"{url}/api/transaction/begin" for url in three.sandbox.be_urls].index(txn.hops[1])
+    number = [f"{url}/api/transaction/begin" for url in three.sandbox.be_urls].index(txn.hops[1]) + 1
     await txn.load("l", "table1", {"id": 1})
-    await three.sandbox.stop_backend(position)
+    await three.sandbox.stop_backend(number)
     state = await three.state(txn.label("l"))
     assert (state["state"], state["reason"]) == ("ABORTED", "coordinate BE is down")
     with pytest.raises(aiohttp.ClientConnectorError):
@@ -124,8 +124,8 @@ async def test_a_prepared_transaction_outlives_its_be(three) -> None:
     await txn.call("begin", "l", table="table1")
     await txn.load("l", "table1", {"id": 1})
     await txn.call("prepare", "l", table="table1")
-    for position in range(3):
-        await three.sandbox.stop_backend(position)
+    for number in (1, 2, 3):
+        await three.sandbox.stop_backend(number)
     assert await txn.status("commit", "l") == "OK"
     assert await three.sql("SELECT id FROM table1") == [(1,)]
 
@@ -161,6 +161,14 @@ async def test_backends_over_the_control_port(three) -> None:
     ):
         async with three.http.post(url + path, json=body) as answer:
             assert answer.status == 400 and words in (await answer.json())["error"]
+
+
+@pytest.mark.parametrize("number", [0, 4, -1, True, "1", None])
+async def test_a_be_that_is_not_there(three, number) -> None:
+    """The numbers are those of the control port: 1 is the first of be_urls."""
+    for switch in (three.sandbox.stop_backend, three.sandbox.start_backend):
+        with pytest.raises(ValueError, match=f"^there is no BE {number}: use 1 to 3$"):
+            await switch(number)
 
 
 async def test_fe_sends_to_a_dead_be_when_asked_to(three) -> None:

@@ -36,15 +36,21 @@ def test_on_a_thread(tmp_path) -> None:
         assert rule.hits == 1 and starrocks.hits["lost_response_after_commit"] == 1
         with pytest.raises(ValueError, match="unknown fault 'nope'"):
             starrocks.fault("nope")
-        starrocks.stop_backend(1)
+        starrocks.stop_backend(2)
         with pytest.raises(ConnectionRefusedError):
             load(starrocks.be_urls[1], "c")
-        starrocks.start_backend(1)
+        starrocks.start_backend(2)
         assert load(starrocks.be_urls[1], "c")["Status"] == "Success"
         starrocks.clear_faults()
         starrocks.restart_frontend(60)
         with pytest.raises(ConnectionRefusedError):
             load(starrocks.fe_url, "d")
+        starrocks.start_frontend()
+        assert run_sql(starrocks.mysql_port, ["SELECT count(*) FROM d.t"]) == [(1,)]
+        starrocks.start_frontend()  # it is there already
+        starrocks.restart_frontend(60)
+        with pytest.raises(ValueError, match="there is no BE 3: use 1 to 2"):
+            starrocks.stop_backend(3)
     with BackgroundStarRocks(tmp_path) as again:
         assert run_sql(again.mysql_port, ["SELECT count(*) FROM d.t"]) == [(1,)]
 
@@ -63,7 +69,8 @@ import urllib.request
 
 def test_first(starrocks):
     starrocks.fault("fe_down")
-    starrocks.stop_backend(2)
+    starrocks.stop_backend(3)
+    starrocks.restart_frontend(60)
 
 def test_second(starrocks):
     assert len(starrocks.be_urls) == 3

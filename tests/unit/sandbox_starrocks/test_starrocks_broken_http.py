@@ -116,6 +116,66 @@ async def test_the_limits_of_the_fe(db, head, words) -> None:
     assert answer.endswith(f"Bad Request. <br/> {words}")
 
 
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        ("GET /api/health HTTP/1.1\r\nx: " + "y" * 3_000_000 + "\r\n\r\n", "HTTP header is larger than 32768 bytes."),
+        ("GET /api/health HTTP/1.1\r\nx: " + "y" * 40_000, "HTTP header is larger than 32768 bytes."),
+        ("GET /api/health HTTP/1.1\r\n" + "a: b\r\n" * 9000 + "\r\n", "HTTP header is larger than 32768 bytes."),
+        ("GET /" + "x" * 9000 + " HTTP/1.1\r\n\r\n", "An HTTP line is larger than 4096 bytes."),
+        ("x" * 9000 + "\r\n\r\n", "An HTTP line is larger than 4096 bytes."),
+        ("GET / " + "x" * 9000, "An HTTP line is larger than 4096 bytes."),
+        ("GET /" + "x" * 3_000_000 + " HTTP/1.1\r\n\r\n", "An HTTP line is larger than 4096 bytes."),
+    ],
+    ids=["3 MB header", "unfinished header", "9000 headers", "line", "no method", "unfinished line", "3 MB line"],
+)
+async def test_the_fe_answers_what_is_too_large_to_parse(db, head, words) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(db.sandbox.fe_url.rpartition(":")[2]))
+    writer.write(head.encode())
+    async with asyncio.timeout(5):
+        await writer.drain()
+        answer = (await reader.read()).decode()  # to an orderly end
+    writer.close()
+    await writer.wait_closed()
+    assert answer.startswith("HTTP/1.1 400 Bad Request\r\n") and "Content-Type: text/html" in answer
+    assert answer.endswith(f"Bad Request. <br/> {words}")
+
+
+@pytest.mark.parametrize("step", [1, 7, 100_000])
+def test_the_limits_to_the_byte(step) -> None:
+    """Line ends do not count; what a head is too large for is said as soon as that is known."""
+    from dbmazz_sandbox.starrocks.http.head import HEADER_TOO_LARGE, LINE_TOO_LARGE, Head
+
+    line, field = b"GET /" + b"x" * 4082 + b" HTTP/1.1", b"a: " + b"b" * 16381
+    assert (len(line), len(field)) == (4096, 16384)
+    for data, done, problem in (
+        (line + b"\r\n" + field + b"\r\n" + field + b"\r\n\r\nbody", True, ""),
+        (b"\r\n" + line + b"\n\n", True, ""),
+        (b"x" + line, False, LINE_TOO_LARGE),
+        (line + b"\r\n" + field + b"\r\nc" + field, False, HEADER_TOO_LARGE),
+        (line + b"\r\n" + field + b"\r\n" + field, False, ""),
+    ):
+        head = Head()
+        for at in range(0, len(data), step):
+            head.feed(data[at : at + step])
+        assert (head.done, head.problem, bytes(head.data)) == (done, problem, data)
+
+
+async def test_many_headers_in_pieces_and_a_second_request(db) -> None:
+    """What fits goes to its handler, however it arrives; the limits count per request."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(db.sandbox.fe_url.rpartition(":")[2]))
+    head = "GET /api/health HTTP/1.1\r\nHost: x\r\n" + "".join(f"h{n}: {'v' * 90}\r\n" for n in range(300)) + "\r\n"
+    for data in (*(head[at : at + 4000] for at in range(0, len(head), 4000)), head):
+        writer.write(data.encode())
+        await writer.drain()
+    async with asyncio.timeout(5):
+        for _ in range(2):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK\r\n")
+            assert b'"status":"OK"' in await reader.readuntil(b"}")
+    writer.close()
+    await writer.wait_closed()
+
+
 async def test_a_be_takes_wide_headers(db) -> None:
     await db.sql("CREATE TABLE t (id INT) PRIMARY KEY(id)")
     reply = await db.load("t", b'{"id":1}', columns="id," + ",".join(f"c{n}" for n in range(8000)))

@@ -1,7 +1,9 @@
 """Every fault, as a client sees it, word for word; and how rules queue, skip and count."""
 
 import asyncio
+import socket
 import time
+from urllib.parse import urlsplit
 
 import aiohttp
 import pymysql
@@ -109,6 +111,73 @@ async def test_a_connection_reset_in_the_body(db, name) -> None:
     await db.in_state("cut", "ABORTED")
     assert await db.sql("SELECT count(*) FROM t") == [(0,)]
     await db.loaded("t", {"id": 1}, label="cut")
+
+
+@pytest.mark.parametrize("after", [0, 5, 10_000])
+async def test_the_reset_is_one_for_tcp(db, name, after) -> None:
+    """RST, whether the client still sends, or everything it sent was read: a closed connection is another fault."""
+    db.sandbox.faults.add("reset_in_body", name, count=1, after_bytes=after)
+    place = urlsplit(db.sandbox.be_url)
+    head = f"PUT {db.path('t')} HTTP/1.1\r\nHost: x\r\nAuthorization: {basic()}\r\nformat: json\r\nContent-Length: 14\r\n\r\n"
+    with socket.create_connection((place.hostname, place.port), timeout=10) as peer:
+        peer.sendall(head.encode() + ROW)
+        with pytest.raises(ConnectionResetError):
+            await asyncio.to_thread(peer.recv, 1)
+
+
+async def test_a_be_that_is_down_for_one_table(db, name) -> None:
+    await db.sql("CREATE TABLE u (id INT) PRIMARY KEY(id)")
+    rule = db.sandbox.faults.add("be_down", name, skip=1, count=2)
+    txn = Transactions(db)
+    await db.loaded("u", {"id": 1})
+    await db.loaded("t", {"id": 1})
+    with pytest.raises(aiohttp.ClientError):
+        await db.load("t", ROW)
+    await db.loaded("u", {"id": 2})
+    async with db.http.get(db.sandbox.be_url + "/api/health") as answer:
+        assert answer.status == 200
+    assert await txn.status("begin", "u", table="u") == "OK"
+    with pytest.raises(aiohttp.ClientError):
+        await txn.call("begin", "t", table="t")
+    assert rule.hits == 2
+    await txn.call("rollback", "u", table="u")
+
+
+async def test_a_stall_counts_loads(db, name) -> None:
+    rule = db.sandbox.faults.add("stall", name, skip=1, count=1)
+    await db.loaded("t", {"id": 1}, timeout="5")
+    held = asyncio.create_task(db.load("t", b'{"id":2}'))
+    await db.stalled()
+    await db.loaded("t", {"id": 3}, {"id": 4}, timeout="5")  # only the counted one stalls
+    async with db.http.get(db.sandbox.control_url + "/faults") as answer:
+        listed = await answer.json()
+    (used,) = [one for one in listed["used"] if one["id"] == rule.ident]
+    assert (used["count"], used["hits"], listed["hits"]["stall"]) == (0, 1, 1) and not held.done()
+    assert await db.sql("SELECT count(*) FROM t") == [(3,)]
+    await db.sandbox.faults.clear("http_500")
+    assert not held.done()
+    await db.sandbox.faults.clear("stall")
+    assert (await held)["Status"] == "Success"
+    assert await db.sql("SELECT count(*) FROM t") == [(4,)]
+
+
+async def test_a_stall_without_a_count_holds_every_load(db, name) -> None:
+    rule = db.sandbox.faults.add("stall", name)
+    held = [asyncio.create_task(db.load("t", b'{"id":%d}' % number)) for number in range(3)]
+
+    async def all_hold() -> bool:
+        return rule.hits == 3
+
+    await until(all_hold)
+    assert not any(load.done() for load in held)
+    await db.sandbox.faults.clear()
+    assert [reply["Status"] for reply in await asyncio.gather(*held)] == ["Success"] * 3
+
+
+async def test_what_cannot_be_cleared(db) -> None:
+    async with db.http.delete(db.sandbox.control_url + "/faults?fault=nope") as answer:
+        said = (await answer.json())["error"]
+    assert answer.status == 400 and said.startswith("unknown fault 'nope': use one of fe_down, fe_restart, ")
 
 
 async def test_a_delay_after_the_commit(db, name) -> None:

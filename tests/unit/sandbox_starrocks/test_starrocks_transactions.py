@@ -316,3 +316,30 @@ def test_keys_in_the_order_of_a_java_map() -> None:
     assert hash_order(dict.fromkeys(keys)) == [
         "Label", "Status", "TxnId", "ChannelId", "Message", "Prepared Channel Num",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("operation", ["prepare", "commit"])
+async def test_the_privilege_is_that_of_who_began(db, operation) -> None:
+    """TransactionStreamLoadAction and TransactionMgr keep the credentials of begin (ctx->auth) and look at no others; the
+    FE's loadTxnPrepare and loadTxnCommit ask for those credentials' INSERT privilege again."""
+    await db.sql(TABLE1)
+    may, not_may = f"may_{db.name}", f"not_{db.name}"
+    for user in (may, not_may):
+        await db.sql(f"CREATE USER {user} IDENTIFIED BY 'p'")
+    await db.sql(f"GRANT INSERT ON TABLE table1 TO {may}")
+    txn, others = Transactions(db), basic(not_may, "p")
+    refused = await txn.call("begin", "refused", table="table1", Authorization=others)
+    assert "INSERT privilege" in refused["Message"] and refused["Status"] != "OK"
+    await txn.call("begin", "a", table="table1", Authorization=basic(may, "p"))
+    assert (await txn.load("a", "table1", {"id": 1}, Authorization=others))["Status"] == "OK"
+    assert await txn.status(operation, "a", table="table1", Authorization=others) == "OK"
+    if operation == "prepare":
+        assert await txn.status("commit", "a", Authorization=others) == "OK"
+    assert await db.sql("SELECT id FROM table1") == [(1,)]
+    await txn.call("begin", "b", table="table1", Authorization=basic(may, "p"))
+    await txn.load("b", "table1", {"id": 2}, Authorization=others)
+    await db.sql(f"REVOKE INSERT ON TABLE table1 FROM {may}")
+    late = await txn.call(operation, "b", table="table1")
+    assert (late["Status"], late["Message"]) == ("ANALYSIS_ERROR", refused["Message"])
+    assert (await db.state(txn.label("b")))["state"] == "ABORTED"
+    assert await db.sql("SELECT id FROM table1") == [(1,)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -29,6 +31,21 @@ def abort(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.abort()
     return closing(web.Response(status=500))
+
+
+def reset(request: web.Request) -> web.Response:
+    """The same with a RST, whatever the client sent and this side read: a close alone is orderly then."""
+    if request.transport is not None:
+        connection = request.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return abort(request)
+
+
+def table_of(request: web.Request) -> str | None:
+    """ "db.table" of a request, as faults name it, from its path or its headers; None where it has none."""
+    database = request.match_info.get("db") or request.headers.get("db")
+    name = request.match_info.get("table") or request.headers.get("table")
+    return f"{database}.{name}" if database and name else None
 
 
 _REASONS = {500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout"}

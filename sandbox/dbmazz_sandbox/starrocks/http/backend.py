@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -10,7 +11,16 @@ from dbmazz_sandbox.starrocks.backends import BackendNode
 from dbmazz_sandbox.starrocks.cluster import Cluster
 from dbmazz_sandbox.starrocks.errors import LoadError
 from dbmazz_sandbox.starrocks.faults import Fault
-from dbmazz_sandbox.starrocks.http.answers import Handler, abort, broken, closing, json_text, no_continue
+from dbmazz_sandbox.starrocks.http.answers import (
+    Handler,
+    abort,
+    broken,
+    closing,
+    json_text,
+    no_continue,
+    reset,
+    table_of,
+)
 from dbmazz_sandbox.starrocks.http.auth import read_basic
 from dbmazz_sandbox.starrocks.http.body import Reset, read_body
 from dbmazz_sandbox.starrocks.http.transaction import TransactionBackend
@@ -40,7 +50,7 @@ class Backend:
 
     @web.middleware
     async def _down(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self._cluster.faults.take(Fault.BE_DOWN):
+        if self._cluster.faults.take(Fault.BE_DOWN, table_of(request)):
             return abort(request)
         await self._cluster.settle()
         return await handler(request)
@@ -60,14 +70,14 @@ class Backend:
         try:
             return await self._run(request, load)
         except Reset:
-            return abort(request)
+            return reset(request)
         finally:
             load.abort("the connection was lost or the load was cancelled")
 
     async def _run(self, request: web.Request, load: StreamLoad) -> web.StreamResponse:
         names_table = self._cluster.version.names_table
         try:
-            load.begin(request.content_length, self._denied(request))
+            load.begin(request.content_length, self._denied(request)())
         except LoadError as error:
             load.fail(error)
             return closing(json_text(load.reply.to_json(names_table=names_table)))
@@ -83,11 +93,12 @@ class Backend:
             return abort(request)
         return json_text(load.reply.to_json(names_table=names_table))
 
-    def _denied(self, request: web.Request) -> str:
-        """The BE only looks at the form of the header; the password is the FE's business when the load begins."""
+    def _denied(self, request: web.Request) -> Callable[[], str]:
+        """The BE only looks at the form of the header; the password is the FE's business, whenever it is asked."""
         given = read_basic(request)
         if given is None:
             raise LoadError("no valid Basic authorization")
         database = request.match_info.get("db") or request.headers.get("db", "")
         table = request.match_info.get("table") or request.headers.get("table", "")
-        return self._cluster.users.load_denied(given.user, given.password, request.remote or "", database, table)
+        peer = request.remote or ""
+        return lambda: self._cluster.users.load_denied(given.user, given.password, peer, database, table)

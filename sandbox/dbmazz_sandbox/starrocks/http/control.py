@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from dbmazz_sandbox.starrocks.backends import no_backend
+
 if TYPE_CHECKING:
     from dbmazz_sandbox.starrocks.sandbox import StarRocksSandbox
 
@@ -54,14 +56,15 @@ class Control:
         return web.json_response({"backends": nodes})
 
     async def switch_backend(self, request: web.Request) -> web.Response:
-        number, count = request.match_info["number"], len(self._sandbox.backends)
-        if not number.isascii() or not number.isdigit() or not 1 <= int(number) <= count:
-            raise ValueError(f"there is no BE {number}: use 1 to {count}")
+        name = request.match_info["number"]
+        number = int(name) if name.isascii() and name.isdigit() and len(name) < 10 else 0
+        if not 1 <= number <= len(self._sandbox.backends):
+            raise no_backend(name, len(self._sandbox.backends))
         given = await _object(request, frozenset({"alive"}), 'with "alive"')
         if not isinstance(given.get("alive"), bool):
             raise ValueError("alive must be true or false")
         switch = self._sandbox.start_backend if given["alive"] else self._sandbox.stop_backend
-        await switch(int(number) - 1)
+        await switch(number)
         return await self.backends(request)
 
     async def restart_frontend(self, request: web.Request) -> web.Response:

@@ -19,14 +19,14 @@ from dbmazz_sandbox.starrocks.http.answers import (
     frontend_bad_request,
     json_text,
     no_continue,
+    table_of,
 )
 from dbmazz_sandbox.starrocks.http.auth import read_basic
+from dbmazz_sandbox.starrocks.http.head import HEADER_TOO_LARGE, LINE_TOO_LARGE, MAX_HEADERS, MAX_LINE
 from dbmazz_sandbox.starrocks.protocol.reply import fe_failed, fe_result
 from dbmazz_sandbox.starrocks.transactions.frontend import TransactionFrontend
 from dbmazz_sandbox.starrocks.transactions.operation import Operation
 
-MAX_HEADERS = 32768  # netty http_max_header_size
-MAX_LINE = 4096  # netty http_max_initial_line_length
 PATH_CANCEL_UNTIL = (3, 4)  # before, the label of `_cancel` was a part of the path
 
 
@@ -56,19 +56,19 @@ class Frontend:
     async def _down(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._cluster.faults.take(Fault.FE_DOWN):
             return abort(request)
-        if rule := self._cluster.faults.take(Fault.FE_RESTART, _table(request)):
+        if rule := self._cluster.faults.take(Fault.FE_RESTART, table_of(request)):
             await self._restart(rule.delay_ms / 1000)
             return abort(request)
         return await handler(request)
 
     @web.middleware
     async def _framed(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """netty's limits, in its words."""
+        """netty's limits, in its words, for later requests of a connection; Head has looked at the first."""
         line = len(request.method) + len(request.raw_path) + len("  HTTP/1.1")
         if line > MAX_LINE:
-            return frontend_bad_request(f"An HTTP line is larger than {MAX_LINE} bytes.")
-        if sum(len(name) + len(value) + 4 for name, value in request.raw_headers) > MAX_HEADERS:
-            return frontend_bad_request(f"HTTP header is larger than {MAX_HEADERS} bytes.")
+            return frontend_bad_request(LINE_TOO_LARGE)
+        if sum(len(name) + len(value) + 2 for name, value in request.raw_headers) > MAX_HEADERS:
+            return frontend_bad_request(HEADER_TOO_LARGE)
         return await handler(request)
 
     @web.middleware
@@ -79,13 +79,13 @@ class Frontend:
         if given is None:
             return _unauthorized("Need auth information.")
         granted = self._cluster.users.authenticate(given.user, given.password)
-        if not granted or self._cluster.faults.take(Fault.UNAUTHORIZED, _table(request)):
+        if not granted or self._cluster.faults.take(Fault.UNAUTHORIZED, table_of(request)):
             return _unauthorized(f"Access denied for {given.user}@{request.remote}")
         return await handler(request)
 
     @web.middleware
     async def _faulty(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if rule := self._cluster.faults.take(Fault.FE_HTTP_500, _table(request)):
+        if rule := self._cluster.faults.take(Fault.FE_HTTP_500, table_of(request)):
             return broken(rule.status)
         return await handler(request)
 
@@ -109,7 +109,7 @@ class Frontend:
 
     def _redirect(self, request: web.Request, url: str) -> web.Response:
         """Always plain http, never the user's credentials; the query goes along."""
-        if self._cluster.faults.take(Fault.REDIRECT_TO_DEAD_BE, _table(request)):
+        if self._cluster.faults.take(Fault.REDIRECT_TO_DEAD_BE, table_of(request)):
             url = f"{url.rpartition(':')[0]}:{_dead_port()}"
         location = URL(url + request.raw_path, encoded=True)
         return closing(web.Response(status=307, headers={"Location": str(location)}))
@@ -142,15 +142,10 @@ class Frontend:
         answer = await self._transactions.handle(operation, request.headers, request.content_length)
         if not isinstance(answer, str):
             return self._redirect(request, answer.url)
-        lost = operation.lower() == Operation.COMMIT and self._cluster.faults.take(Fault.LOST_RESPONSE, _table(request))
+        lost = operation.lower() == Operation.COMMIT and self._cluster.faults.take(
+            Fault.LOST_RESPONSE, table_of(request)
+        )
         return abort(request) if lost else json_text(answer)
-
-
-def _table(request: web.Request) -> str | None:
-    """ "db.table" of a request, as faults name it; None where it has none."""
-    database = request.match_info.get("db") or request.headers.get("db")
-    name = request.match_info.get("table") or request.headers.get("table")
-    return f"{database}.{name}" if database and name else None
 
 
 def _dead_port() -> int:

@@ -11,7 +11,7 @@ from aiohttp import web
 from dbmazz_sandbox.starrocks.cluster import Cluster
 from dbmazz_sandbox.starrocks.errors import LoadError
 from dbmazz_sandbox.starrocks.faults import Fault
-from dbmazz_sandbox.starrocks.http.answers import abort, broken, closing, json_text
+from dbmazz_sandbox.starrocks.http.answers import abort, broken, closing, json_text, reset
 from dbmazz_sandbox.starrocks.http.body import Reset, read_body
 from dbmazz_sandbox.starrocks.transactions.context import Context
 from dbmazz_sandbox.starrocks.transactions.coordinated import Coordinated
@@ -20,14 +20,15 @@ from dbmazz_sandbox.starrocks.transactions.operation import Operation, is_multi
 from dbmazz_sandbox.starrocks.transactions.reply import Code, Counts, Failure, backend_failed, backend_ok
 from dbmazz_sandbox.starrocks.transactions.task import Share
 
+Denial = Callable[[], str]
 ONLY_FE = "Multi-statement transaction requests can only be sent to FE nodes, not BE nodes"
 
 
 class TransactionBackend:
-    """`denied` gives why a request's credentials are refused, "" if they are not; LoadError when there are none."""
+    """`denied` gives what asks why a request's credentials are refused, "" if they are not; LoadError when it has none."""
 
     def __init__(
-        self, cluster: Cluster, coordinated: Coordinated, multi: MultiTable, denied: Callable[[web.Request], str]
+        self, cluster: Cluster, coordinated: Coordinated, multi: MultiTable, denied: Callable[[web.Request], Denial]
     ) -> None:
         self._cluster, self._coordinated, self._multi, self._denied = cluster, coordinated, multi, denied
 
@@ -76,7 +77,7 @@ class TransactionBackend:
         # Whichever it was: the BE answers with what `commit` has.
         return backend_ok(Operation.COMMIT, label, context.counts, error_url=context.error_url)
 
-    def _denial(self, request: web.Request) -> str | None:
+    def _denial(self, request: web.Request) -> Denial | None:
         try:
             return self._denied(request)
         except LoadError:
@@ -98,7 +99,7 @@ class TransactionBackend:
         except Failure as failure:
             return json_text(backend_failed(failure, label))
         except Reset:
-            return abort(request)
+            return reset(request)
         finally:
             if not done:
                 self._abort_load(running, label, "the body of a load did not come")

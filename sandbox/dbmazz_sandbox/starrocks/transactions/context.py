@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dbmazz_sandbox.starrocks.labels import Transaction
@@ -30,12 +31,14 @@ PHASES = {
 
 @dataclass(slots=True)
 class Context:
-    """One transaction as its BE knows it (StreamLoadContext). Times in Unix seconds; `idle` 0: no such timeout."""
+    """One transaction as its BE knows it (StreamLoadContext). Times in Unix seconds; `idle` 0: no such timeout. `denied`
+    asks the FE again why the credentials of begin are refused, "" if they are not."""
 
     transaction: Transaction
     work: TableWork
     idle: int
     active: float
+    denied: Callable[[], str]
     phase: Phase = Phase.BEGUN
     busy: bool = False
     counts: Counts = field(default_factory=Counts)

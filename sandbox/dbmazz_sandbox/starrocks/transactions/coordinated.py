@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from dbmazz_sandbox.starrocks import opening
 from dbmazz_sandbox.starrocks.backends import BackendNode
@@ -34,8 +34,9 @@ class Coordinated:
         self._contexts: dict[str, Context] = {}
         cluster.expiring.append(self)
 
-    def begin(self, headers: Mapping[str, str], denied: str | None) -> Counts:
-        """`denied`: why the credentials are refused, "" if they are not, None when there are none. Raises Failure."""
+    def begin(self, headers: Mapping[str, str], denied: Callable[[], str] | None) -> Counts:
+        """`denied` asks the FE why the credentials are refused, "" if they are not; None when there are none. They are kept:
+        who loads and commits later is not looked at. Raises Failure."""
         label = headers["label"]
         if label in self._contexts:
             raise Failure(Code.LABEL_ALREADY_EXISTS, "")
@@ -47,7 +48,7 @@ class Coordinated:
         cluster = self._cluster
         try:
             table, transaction = opening.begin(
-                cluster, database, name, label, timeout=timeout, denied=denied, deadline=True
+                cluster, database, name, label, timeout=timeout, denied=denied(), deadline=True
             )
         except LabelExists as error:
             raise Failure(Code.LABEL_ALREADY_EXISTS, error.message, error.existing) from error
@@ -55,7 +56,7 @@ class Coordinated:
             raise Failure(Code.ANALYSIS_ERROR, error.message) from error
         transaction.backend = self._node.ident
         brief = f"id={uuid.uuid4()}, job_id=-1, txn_id: {transaction.ident}, label={label}, db={database}"
-        context = Context(transaction, TableWork(table, brief), idle, cluster.now())
+        context = Context(transaction, TableWork(table, brief), idle, cluster.now(), denied)
         context.counts.txn_id = transaction.ident
         self._contexts[label] = context
         cluster.arm()
@@ -171,6 +172,8 @@ class Coordinated:
         await pause(cluster, Fault.DELAY_BEFORE_COMMIT, name)
         at = time.monotonic()
         try:
+            if denied := context.denied():  # loadTxnPrepare and loadTxnCommit: checkPasswordAndLoadPriv
+                raise LoadError(denied)
             build = lambda: [change_of(plan, rows, utc_now())]  # noqa: E731 - a thunk for the thread that writes
             if operation is Operation.PREPARE:
                 await cluster.publisher.prepare(transaction, [table], build, timeout)
