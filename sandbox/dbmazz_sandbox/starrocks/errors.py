@@ -29,8 +29,8 @@ class SqlError(Exception):
         return cls(detail)
 
     @classmethod
-    def syntax(cls, position: int, detail: str) -> SqlError:
-        return cls(f"Getting syntax error at line 1, column {position}. Detail message: {detail}.")
+    def syntax(cls, position: int, detail: str, *, line: int = 1) -> SqlError:
+        return cls(f"Getting syntax error at line {line}, column {position}. Detail message: {detail}.")
 
     @classmethod
     def not_emulated(cls, feature: str) -> SqlError:

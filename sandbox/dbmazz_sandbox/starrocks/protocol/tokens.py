@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from dbmazz_sandbox.starrocks.errors import SqlError
 
 _TOKEN = re.compile(
-    r"""(?P<space>\s+|--[^\n]*|\#[^\n]*|/\*.*?\*/)
+    r"""(?P<space>\s+|--[^\n]*|/\*.*?\*/)
       |(?P<quoted>`(?:[^`]|``)*`)
       |(?P<string>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*")
-      |(?P<number>\d+(?:\.\d+)?)
-      |(?P<word>@{0,2}[^\W\d]\w*)
-      |(?P<symbol><=|>=|!=|<>|.)""",
+      |(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?![\w$]))
+      |(?P<word>@{0,2}(?:[^\W\d]|\$)[\w$]*|\d+(?:[^\W\d]|\$)[\w$]*)
+      |(?P<symbol><=>|<=|>=|!=|<>|->|&&|\|\||.)""",
     re.VERBOSE | re.DOTALL,
 )
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "b": "\b", "Z": "\x1a"}
