@@ -86,10 +86,33 @@ async def test_what_the_grammar_has_not(db, statement, column, found, wanted) ->
 
 async def test_a_position_is_a_line_and_a_column(db) -> None:
     assert await refused(db, "select 1,\n  2\n  3") == syntax(3, 2, "3", NAME)
+    assert await refused(db, "create table t (\n  k int,\n  5 int)") == syntax(3, 2, "5", NAME)
 
 
 async def test_what_4_0_refuses_too(db40) -> None:
     assert await refused(db40, "select 1 group by all") == syntax(1, 18, "all", NAME)
+
+
+async def test_what_the_grammar_has_and_the_sandbox_has_not(db) -> None:
+    await db.sql("CREATE TABLE t (id INT, a STRING) PRIMARY KEY(id)")
+    for statement, feature in (
+        ("insert into t values (3, default)", "DEFAULT as a value"),
+        ("update t set a = default where id = 1", "DEFAULT as a value"),
+        ("select 1 into outfile 's3://x'", "SELECT … INTO OUTFILE"), ("select 1; select 2", "several statements in one query"),
+        ("select * from files('path' = 's3://x')", "table function files"), ("select 1 minus select 2", "this syntax"),
+        ("select id from t partition (p)", "FROM … PARTITION"), ("select 1 group by grouping sets ((1))", "GROUPING SETS"),
+    ):  # fmt: skip
+        assert await refused(db, statement) == (1235, f"not emulated: {feature}")
+
+
+async def test_both_quotes_of_binary_literals(db) -> None:
+    rows = await db.sql("""select hex(X'4d'), hex(x"4d4e")""")
+    assert rows == [("4D", "4D4E")]
+
+
+async def test_nesting_and_length_that_programs_write(db) -> None:
+    assert await db.sql("select " + "(" * 25 + "1" + ")" * 25) == [(1,)]
+    assert await db.sql("select 1 where 1 in (" + ", ".join(map(str, range(20000))) + ")") == [(1,)]
 
 
 async def test_dollars_are_letters(db) -> None:

@@ -43,6 +43,8 @@ class Expressions(Cursor):
     # -- booleans -----------------------------------------------------------------------------------------------------
 
     def expression(self) -> None:
+        if self.literal():
+            return
         while True:
             while self.accept("NOT"):
                 pass
@@ -154,7 +156,7 @@ class Expressions(Cursor):
             self.next()
             if self.accept("("):
                 self.expect(")")
-        elif after.kind == "string" and (word in ("DATE", "DATETIME") or self._binary(word, after)):
+        elif after.kind == "string" and (word in ("DATE", "DATETIME") or self._binary(self.peek(), after)):
             self.next(), self.next()
         elif word in self.words and after.text not in (")", ","):
             self.words[word](self)
@@ -164,8 +166,10 @@ class Expressions(Cursor):
         else:
             self._named()
 
-    def _binary(self, word: str, after: Token) -> bool:
-        return word == "X" and after.start == self.peek().end
+    def _binary(self, token: Token, after: Token) -> bool:
+        """X'…' and X"…"."""
+        adjacent = after.kind == "string" and after.start == token.end
+        return token.kind == "word" and token.text.upper() == "X" and adjacent
 
     def _named(self) -> None:
         """A column, possibly dotted, or a call of a function."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from dbmazz_sandbox.starrocks.errors import SqlError
 from dbmazz_sandbox.starrocks.protocol.syntax_cursor import NAME
 from dbmazz_sandbox.starrocks.protocol.word_syntax import Words
@@ -19,6 +21,11 @@ class Statement(Words):
             (token.start, token.end, f"`{token.text}`")
             for token in self._tokens
             if token.kind == "word" and "$" in token.text and "@" not in token.text
+        ]
+        self.edits += [
+            (two.start, two.end, f"'{two.text}'")
+            for one, two in pairwise(self._tokens)
+            if self._binary(one, two) and two.text.isalnum()
         ]
 
     def check(self) -> str:
@@ -94,8 +101,9 @@ class Statement(Words):
                 return
 
     def _expression_or_default(self) -> None:
-        if not self.accept("DEFAULT"):
-            self.expression()
+        if self.at("DEFAULT"):
+            raise SqlError.not_emulated("DEFAULT as a value")
+        self.expression()
 
     def _partition(self, where: str) -> None:
         word = self.peek().text.upper() if self.peek().kind == "word" else ""

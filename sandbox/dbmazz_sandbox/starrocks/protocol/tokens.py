@@ -98,8 +98,10 @@ class Tokens:
 
     def unexpected(self, wanted: str) -> SqlError:
         token = self.peek()
-        found = token.text if token.kind in ("word", "symbol", "end") else token.kind
-        return SqlError.syntax(token.start, f"Unexpected input '{found}', the most similar input is {{{wanted}}}")
+        # strings may be secrets
+        found = token.text if token.kind in ("word", "symbol", "end", "number") else token.kind
+        detail = f"Unexpected input '{found}', the most similar input is {{{wanted}}}"
+        return SqlError.syntax(token.start, detail, self.sql)
 
     def name(self) -> str:
         """An identifier, bare or in backticks."""
