@@ -29,8 +29,11 @@ class SqlError(Exception):
         return cls(detail)
 
     @classmethod
-    def syntax(cls, position: int, detail: str) -> SqlError:
-        return cls(f"Getting syntax error at line 1, column {position}. Detail message: {detail}.")
+    def syntax(cls, position: int, detail: str, sql: str = "") -> SqlError:
+        """`position` is an offset in `sql`; StarRocks counts lines from one and columns from zero."""
+        before = sql[:position]
+        line, column = before.count("\n") + 1, position - before.rfind("\n") - 1
+        return cls(f"Getting syntax error at line {line}, column {column}. Detail message: {detail}.")
 
     @classmethod
     def not_emulated(cls, feature: str) -> SqlError:

@@ -71,7 +71,7 @@ def parse_type(tokens: Tokens) -> Type:
         return Type(Kind.VARCHAR, STRING_LENGTH)
     kind = _ALIASES.get(word) or (Kind(word) if word in Kind.__members__ else None)
     if kind is None:
-        raise SqlError.syntax(tokens.peek(-1).start, f"Unexpected input '{word.lower()}', no such type")
+        raise SqlError.syntax(tokens.peek(-1).start, f"Unexpected input '{word.lower()}', no such type", tokens.sql)
     arguments = _arguments(tokens)
     if kind is Kind.DECIMAL:
         return _decimal(arguments, 76 if tokens.wide_decimals else 38)

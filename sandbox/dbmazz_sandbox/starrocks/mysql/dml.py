@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -187,7 +188,8 @@ def insert_properties(sql: str) -> tuple[str, dict[str, str]]:
             properties = parse_properties(cursor)
             if unknown := sorted(set(properties) - _PROPERTIES):
                 raise SqlError.not_emulated(f"INSERT property {unknown[0]}")
-            return sql[: token.start] + sql[end:], properties
+            blank = re.sub(r"[^\n]", " ", sql[token.start : end])  # positions in errors stay the client's
+            return sql[: token.start] + blank + sql[end:], properties
     return sql, {}
 
 

@@ -9,7 +9,7 @@ from dbmazz_sandbox.starrocks.catalog import Column, Table
 from dbmazz_sandbox.starrocks.errors import SqlError
 from dbmazz_sandbox.starrocks.mysql import nodes
 from dbmazz_sandbox.starrocks.mysql.grants import show_grants
-from dbmazz_sandbox.starrocks.mysql.information import TABLES, default_text, properties
+from dbmazz_sandbox.starrocks.mysql.information import TABLES, default_text, properties, relation
 from dbmazz_sandbox.starrocks.mysql.jobs import alter_jobs
 from dbmazz_sandbox.starrocks.mysql.variables import like
 from dbmazz_sandbox.starrocks.protocol.tokens import Tokens
@@ -21,17 +21,40 @@ if TYPE_CHECKING:
 Rows = tuple[list[Sequence[Any]], list[str]]
 
 
+# DESC and EXPLAIN are one word to StarRocks' grammar when a query follows
+_EXPLAINED = (
+    *((word,) for word in ("SELECT", "WITH", "(", "INSERT", "UPDATE", "DELETE")),
+    *((level, word) for level in ("LOGICAL", "ANALYZE", "VERBOSE", "COSTS", "SCHEDULER")
+      for word in ("SELECT", "WITH", "(", "INSERT", "UPDATE", "DELETE")),
+)  # fmt: skip
+_STATUS = {
+    "Name": "TABLE_NAME", "Engine": "ENGINE", "Version": "VERSION", "Row_format": "ROW_FORMAT", "Rows": "TABLE_ROWS",
+    "Avg_row_length": "AVG_ROW_LENGTH", "Data_length": "DATA_LENGTH", "Max_data_length": "MAX_DATA_LENGTH",
+    "Index_length": "INDEX_LENGTH", "Data_free": "DATA_FREE", "Auto_increment": "AUTO_INCREMENT",
+    "Create_time": "CREATE_TIME", "Update_time": "UPDATE_TIME", "Check_time": "CHECK_TIME", "Collation": "TABLE_COLLATION",
+    "Checksum": "CHECKSUM", "Create_options": "CREATE_OPTIONS", "Comment": "TABLE_COMMENT",
+}  # fmt: skip
+
+
 async def run(session: StarRocksSession, tokens: Tokens) -> Rows:
     """One SHOW, DESC or ADMIN statement."""
     if tokens.accept("ADMIN"):
         return nodes.admin(session, tokens)
-    if tokens.accept("DESC") or tokens.accept("DESCRIBE"):
+    if tokens.at("DESC") or tokens.at("DESCRIBE"):
+        word = tokens.next().text.upper()
+        if any(tokens.at(*words) for words in _EXPLAINED):
+            raise SqlError.not_emulated(f"statement {word} of a query")
         table = session.table(tokens.qualified())
         tokens.end()
         return [_field(table, column) for column in table.columns], ["Field", "Type", "Null", "Key", "Default", "Extra"]
     tokens.expect("SHOW")
     full = tokens.accept("FULL")
     tokens.accept("GLOBAL") or tokens.accept("SESSION")
+    if tokens.accept("TABLE", "STATUS"):
+        return await _table_status(session, tokens)
+    if tokens.at("TABLE"):
+        tokens.next()
+        raise SqlError.not_emulated(f"SHOW TABLE {tokens.peek().text.upper()}")
     word = tokens.next().text.upper()
     handler = _SHOWS.get(word)
     if handler is None:
@@ -63,6 +86,27 @@ def _tables(session: StarRocksSession, tokens: Tokens, full: bool) -> Rows:
     if full:
         return [(name, "SYSTEM VIEW" if system else "BASE TABLE") for name in names], [header, "Table_type"]
     return [(name,) for name in names], [header]
+
+
+async def _table_status(session: StarRocksSession, tokens: Tokens) -> Rows:
+    """SHOW TABLE STATUS: information_schema.tables of one database, under MySQL's names."""
+    database = session.database
+    if tokens.accept("FROM") or tokens.accept("IN"):
+        database = tokens.qualified()[-1]
+    if not database:
+        raise SqlError.no_database()
+    wanted = like(tokens, "Name")
+    session.cluster.catalog.database(database)
+    columns, select = relation("tables", session.information())
+    items = ", ".join(f"CAST({column} AS VARCHAR)" for column in _STATUS.values())
+
+    def read() -> list[tuple[Any, ...]]:
+        with session.cluster.store.cursor() as cursor:
+            cursor.register("tables_rows", columns)
+            cursor.execute(f"SELECT {items} FROM ({select}) WHERE TABLE_SCHEMA = ? ORDER BY TABLE_NAME", [database])
+            return cursor.fetchall()
+
+    return [row for row in await session.cluster.query(read) if wanted(row[0])], list(_STATUS)
 
 
 def _of_table(session: StarRocksSession, tokens: Tokens) -> Table:

@@ -53,7 +53,8 @@ FUNCTIONS: dict[str, tuple[int, int]] = {
 }  # fmt: skip
 _CONDITIONS = frozenset({"=", "<=>", "!=", "<", "<=", ">", ">=", "and", "or", "not", "isnull", "isnotnull", "in", "like",
                          "between"})  # fmt: skip
-_COMPARISONS = {"=": "=", "==": "=", "!=": "!=", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+_COMPARISONS = {"=": "=", "==": "=", "!=": "!=", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">=",
+                "<=>": "<=>"}  # fmt: skip
 _BINARY_FORMATS = frozenset({"hex", "base64", "encode64", "utf8"})
 _CAST_TYPES = {"STRING": Type(Kind.VARCHAR, STRING_LENGTH), "INTEGER": Type(Kind.INT), "VARBINARY":
                Type(Kind.VARBINARY, MAX_VARCHAR), "DECIMAL": Type(Kind.DECIMAL, precision=10)}  # fmt: skip
@@ -153,8 +154,6 @@ class Parser:
         sign = tokens.peek()
         if sign.kind == "symbol" and sign.text in _COMPARISONS:
             tokens.next()
-            if sign.text == "<=" and tokens.accept(">"):
-                return Call("<=>", (left, self._sum()))
             if sign.text == "=":
                 tokens.accept("=")
             return Call(_COMPARISONS[sign.text], (left, self._sum()))

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from dbmazz_sandbox.starrocks.errors import SqlError
 
 _TOKEN = re.compile(
-    r"""(?P<space>\s+|--[^\n]*|\#[^\n]*|/\*.*?\*/)
+    r"""(?P<space>\s+|--[^\n]*|/\*.*?\*/)
       |(?P<quoted>`(?:[^`]|``)*`)
       |(?P<string>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*")
-      |(?P<number>\d+(?:\.\d+)?)
-      |(?P<word>@{0,2}[^\W\d]\w*)
-      |(?P<symbol><=|>=|!=|<>|.)""",
+      |(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?![\w$]))
+      |(?P<word>@{0,2}(?:[^\W\d]|\$)[\w$]*|\d+(?:[^\W\d]|\$)[\w$]*)
+      |(?P<symbol><=>|<=|>=|!=|<>|->|&&|\|\||.)""",
     re.VERBOSE | re.DOTALL,
 )
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "b": "\b", "Z": "\x1a"}
@@ -98,8 +98,10 @@ class Tokens:
 
     def unexpected(self, wanted: str) -> SqlError:
         token = self.peek()
-        found = token.text if token.kind in ("word", "symbol", "end") else token.kind
-        return SqlError.syntax(token.start, f"Unexpected input '{found}', the most similar input is {{{wanted}}}")
+        # strings may be secrets
+        found = token.text if token.kind in ("word", "symbol", "end", "number") else token.kind
+        detail = f"Unexpected input '{found}', the most similar input is {{{wanted}}}"
+        return SqlError.syntax(token.start, detail, self.sql)
 
     def name(self) -> str:
         """An identifier, bare or in backticks."""
