@@ -113,11 +113,12 @@ def load_line(load: reader_pb2.SnapshotProgress) -> str:
     """`chunking, 1,200,000 of about 5,000,000 rows (24 %), 310.5 MB, about 2 min left`."""
     state = reader_pb2.LoadState.Name(load.state).removeprefix("LOAD_STATE_").lower()
     rows = f"{load.row_count:,} rows"
-    if load.row_estimate:
-        share = min(100 * load.row_count // load.row_estimate, 100)
+    # An estimate from before the first ANALYZE can be far too low: one that is passed says nothing any more.
+    if load.row_estimate >= load.row_count and load.row_estimate:
+        share = 100 * load.row_count // load.row_estimate
         rows = f"{load.row_count:,} of about {load.row_estimate:,} rows ({share} %)"
     words = [state, rows, _bytes(load.byte_count)]
-    if load.HasField("time_left"):
+    if load.HasField("time_left") and load.row_estimate >= load.row_count:
         words.append(f"about {span(load.time_left.ToSeconds())} left")
     return ", ".join(words) + (f": {load.message}" if load.message else "")
 
