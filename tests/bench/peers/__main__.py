@@ -69,8 +69,12 @@ def run_peer(peer: Peer, url: str, slot: str, publication: str, count: int) -> d
     wanted = {"host": parts.hostname, "port": parts.port, "user": parts.username, "database": parts.path[1:]}
     argument = json.dumps({**wanted, "slot": slot, "publication": publication, "count": count})
     environment = {**os.environ, "NODE_PATH": str((_BUILD / "node_modules").absolute())}
+    # Debezium writes a log into the folder that it runs in.
+    _BUILD.mkdir(parents=True, exist_ok=True)
+    command = [str(Path(word).absolute()) if Path(word).exists() else word for word in peer.command]
     process = subprocess.Popen(
-        [*peer.command, argument],
+        [*command, argument],
+        cwd=_BUILD,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
