@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import re
@@ -11,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
@@ -19,16 +17,16 @@ import psycopg
 import pytest
 from dbmazz.lsn import Lsn
 from dbmazz.v1 import loader_pb2, loader_pb2_grpc, reader_pb2, reader_pb2_grpc, types_pb2
-from dbmazz_sandbox.generators import TABLES, TrafficRun, create_schema
+from dbmazz_sandbox.generators import TABLES, create_schema
 
 from tests.fixtures.fix_postgres import SourceDatabase
 from tests.fixtures.fix_ring import RingMaker, Sandbox
 from tests.fixtures.ring import Ring, free_port
+from tests.fixtures.traffic import more_events, traffic
 from tests.fixtures.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
-RATE = 500
 TOKEN = "e2e-token-nobody-must-see"
 
 
@@ -51,23 +49,6 @@ async def dbmazz(ring: Ring, *arguments: str, code: int = 0, **variables: str) -
         assert done.stderr.count("\n") <= 1, done.stderr
         return done.stderr + done.stdout
     return json.loads(done.stdout)
-
-
-@contextlib.asynccontextmanager
-async def traffic(source_db: SourceDatabase, seed: int) -> AsyncIterator[TrafficRun]:
-    """Traffic for as long as the block runs."""
-    run = TrafficRun(source_db.url, rate=RATE, toast_interval_s=0.5, toast_rows=10, seed=seed)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(run.run())
-        try:
-            yield run
-        finally:
-            run.stop()
-
-
-async def more_events(run: TrafficRun, count: int) -> None:
-    wanted = run.totals().events + count
-    await wait_until(lambda: run.totals().events >= wanted, timeout=60, what=f"{wanted} events")
 
 
 async def started(source_db: SourceDatabase, ring: Ring, *statements: str) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 
 import pytest
 from dbmazz_sandbox.generators import TABLES, TrafficRun, create_schema
@@ -12,23 +10,10 @@ from dbmazz_sandbox.generators import TABLES, TrafficRun, create_schema
 from tests.fixtures.fix_postgres import SourceDatabase
 from tests.fixtures.fix_ring import RingMaker, Sandbox
 from tests.fixtures.ring import SERVICES, Ring
+from tests.fixtures.traffic import more_events, traffic
 from tests.fixtures.waiting import wait_until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(240)]
-
-RATE = 600
-
-
-@contextlib.asynccontextmanager
-async def traffic(source_db: SourceDatabase, seed: int) -> AsyncIterator[TrafficRun]:
-    """Traffic for as long as the block runs; what it committed stands when the block ends."""
-    run = TrafficRun(source_db.url, rate=RATE, toast_interval_s=0.5, toast_rows=10, seed=seed)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(run.run())
-        try:
-            yield run
-        finally:
-            run.stop()
 
 
 async def started(source_db: SourceDatabase, ring: Ring) -> None:
@@ -36,11 +21,6 @@ async def started(source_db: SourceDatabase, ring: Ring) -> None:
         await create_schema(connection)
     ring.start()
     await ring.streaming()
-
-
-async def more_events(run: TrafficRun, count: int) -> None:
-    wanted = run.totals().events + count
-    await wait_until(lambda: run.totals().events >= wanted, timeout=60, what=f"{wanted} events")
 
 
 async def equal_in_the_end(ring: Ring, run: TrafficRun) -> None:

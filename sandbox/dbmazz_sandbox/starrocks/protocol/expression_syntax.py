@@ -5,6 +5,7 @@ sqlglot reads more than StarRocks does; what a client may write is decided here,
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -26,7 +27,7 @@ _OPERATORS = ("^", "*", "/", "%", "DIV", "MOD", "+", "-", "&", "|", "BITSHIFTLEF
               "BITSHIFTRIGHTLOGICAL")  # fmt: skip
 
 
-class Expressions(Cursor):
+class Expressions(Cursor, ABC):
     """A cursor that walks over expressions; raises SqlError at the first token that cannot stand there.
     `words` are those with a grammar of their own (word_syntax)."""
 
@@ -37,8 +38,9 @@ class Expressions(Cursor):
         while self.accept(","):
             self.expression()
 
+    @abstractmethod
     def subquery(self) -> None:
-        raise NotImplementedError
+        """Walks over a query in parentheses."""
 
     # -- booleans -----------------------------------------------------------------------------------------------------
 
