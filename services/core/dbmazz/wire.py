@@ -30,6 +30,7 @@ def relation_to_proto(relation: Relation) -> relation_pb2.Relation:
                 base_type_oid=column.base_type_oid,
                 element_type_oid=column.element_type_oid,
                 not_null=column.not_null,
+                attribute_number=column.attribute_number,
             )
             for column in relation.columns
         ],
@@ -62,6 +63,7 @@ def _relation(proto: relation_pb2.Relation) -> Relation:
                 base_type_oid=column.base_type_oid,
                 element_type_oid=column.element_type_oid,
                 not_null=column.not_null,
+                attribute_number=column.attribute_number,
             )
             for column in proto.columns
         ),

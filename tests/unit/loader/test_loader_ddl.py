@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from dbmazz_loader.protocol.column_types import SqlType, fits, parse_type, widened
+from dbmazz.column_types import SqlType, fits, parse_type, widened
 from dbmazz_loader.protocol.ddl import (
     ExistingTable,
     Misfit,

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 import pymysql
 import pytest
 import pytest_asyncio
+from dbmazz.column_types import parse_type
 from dbmazz.v1 import load_pb2, loader_pb2
 from dbmazz.wire import relation_to_proto
-from dbmazz_loader.protocol.column_types import parse_type
 from dbmazz_sandbox.starrocks import StarRocksSandbox
 
 from tests.unit.loader.conftest import LoaderUnderTest, load_progress, load_request

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dbmazz.column_types import SqlType, fits, parse_type, widened
 from dbmazz.errors import TargetError
 from dbmazz.relation import Relation
 from dbmazz.target import (
@@ -21,7 +22,6 @@ from dbmazz.target import (
     target_type,
 )
 
-from dbmazz_loader.protocol.column_types import SqlType, fits, parse_type, widened
 from dbmazz_loader.protocol.identifiers import check_relation, quoted, quoted_list
 
 
